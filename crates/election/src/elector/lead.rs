@@ -1,0 +1,230 @@
+//! Leading: renewing, and losing the lease.
+
+use std::time::Duration;
+
+use super::campaign::TermOver;
+use super::requests::{Flight, Purpose};
+use super::term::Term;
+use super::{Elector, Phase};
+use crate::answer::{Answer, Reason, Refusal};
+use crate::effect::{Change, Effect, StopReason};
+use crate::record::Record;
+use crate::view::Sight;
+
+impl Elector {
+    pub(super) fn become_leading(&mut self, mut term: Term, version: u64) {
+        assert!(self.now.lead < term.lead_until(), "a term starts before its end");
+        let token = term.start(version);
+        let transitions = term.key().transitions;
+        self.tell_holder();
+        self.phase = Phase::Leading(term);
+        self.effects.push(Effect::StartWork { token, transitions });
+        self.effects.push(Effect::Tell(Change::Started { token, transitions }));
+    }
+
+    /// Ends `is_leader()` for good and gives the work its budget, or none where somebody else may work already.
+    pub(super) fn become_lost(&mut self, reason: StopReason) {
+        self.abandon();
+        self.read_soon();
+        let phase = std::mem::replace(&mut self.phase, Phase::Campaigning);
+        let (mut term, told) = match phase {
+            Phase::Leading(term) => (term, false),
+            Phase::Stopping(term) | Phase::Lost(term) => (term, true),
+            Phase::Confirming(term) => {
+                let (key, began) = (term.key().clone(), term.began());
+                return self.note_term_over(TermOver { key, began, gave_back: false });
+            }
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
+        let budget =
+            if somebody_may_work(&reason) { Duration::ZERO } else { self.config.timing.lost_stop_timeout() };
+        if reason == StopReason::Duplicate {
+            let message = format!(
+                "another process renews the lease as {:?}; give each candidate its own identity",
+                self.config.identity.as_str()
+            );
+            self.trouble(Refusal::of(Reason::Duplicate, message));
+        }
+        term.stop(reason.clone(), self.now, budget);
+        if !told {
+            self.effects.push(Effect::StopWork(reason.clone()));
+            self.effects.push(Effect::Tell(Change::Stopping { reason }));
+        }
+        self.effects.extend(term.kill_if_due(self.now).map(Effect::KillWork));
+        self.phase = Phase::Lost(term);
+    }
+
+    pub(super) fn act_renewing(&mut self) {
+        if self.flight.is_some() {
+            return;
+        }
+        let seconds = self.config.timing.lease_duration_seconds();
+        let (Phase::Confirming(term) | Phase::Leading(term) | Phase::Stopping(term)) = &mut self.phase else {
+            return;
+        };
+        if self.now.kill < term.renew_at() {
+            return;
+        }
+        let renew_time = term.next_renew_time(self.now);
+        let request = self.requests.renew(term.key(), &renew_time, seconds);
+        self.send(Purpose::Renew { renew_time }, request);
+    }
+
+    pub(super) fn handle_renewal(&mut self, flight: &Flight, renew_time: &str, answer: Answer) {
+        match answer {
+            Answer::Lease(record) => self.handle_renewed(flight, record),
+            Answer::Refused(refusal) => {
+                if let Some(term) = self.renewing_term() {
+                    term.discard(renew_time);
+                }
+                match refusal.reason {
+                    Reason::Conflict => self.become_lost(StopReason::Refused),
+                    Reason::Missing => self.take_missing(None),
+                    _ => self.retry_renewal(&refusal),
+                }
+            }
+            Answer::Unknown(refusal) => self.retry_renewal(&refusal),
+        }
+    }
+
+    fn handle_renewed(&mut self, flight: &Flight, record: Record) {
+        if let Some(term) = self.renewing_term()
+            && term.key().is_shown_by(&record)
+        {
+            term.acknowledge(flight.sent, &record);
+        }
+        let version = record.resource_version;
+        let sight = self.take_record(record, Some(flight.newest_at_send));
+        if sight == Sight::Restored {
+            return;
+        }
+        self.expect_event(version);
+        match std::mem::replace(&mut self.phase, Phase::Campaigning) {
+            Phase::Confirming(term) if self.now.lead < term.lead_until() => {
+                self.become_leading(term, version)
+            }
+            phase => self.phase = phase,
+        }
+    }
+
+    fn renewing_term(&mut self) -> Option<&mut Term> {
+        match &mut self.phase {
+            Phase::Confirming(term) | Phase::Leading(term) | Phase::Stopping(term) => Some(term),
+            Phase::Idle | Phase::Campaigning | Phase::Lost(_) | Phase::Releasing(_) | Phase::Finished => None,
+        }
+    }
+
+    /// After a timeout at once; after an error the retry period, or what the server asks for, but so that one more
+    /// attempt still fits before the end of the term.
+    fn retry_renewal(&mut self, refusal: &Refusal) {
+        let timing = &self.config.timing;
+        let pause = match refusal.reason {
+            Reason::Timeout if refusal.code == 0 => Duration::ZERO,
+            Reason::Policy | Reason::PolicyNotReady => POLICY_PACE,
+            _ => self.jittered(timing.retry_period()).max(refusal.retry_after.unwrap_or_default()),
+        };
+        let attempt_timeout = timing.attempt_timeout();
+        let now = self.now;
+        let Some(term) = self.renewing_term() else { return };
+        let left = term.lead_until().saturating_sub(now.lead).saturating_sub(attempt_timeout);
+        let pause = if left.is_zero() { pause } else { pause.min(left) };
+        term.set_renew_at(now.kill + pause);
+    }
+
+    /// Compares the Lease with the present term.
+    pub(super) fn judge_term(&mut self, record: &Record) {
+        let renewing = matches!(&self.flight, Some(Flight { purpose: Purpose::Renew { .. }, .. }));
+        if let Phase::Lost(term) = &mut self.phase {
+            if let Some(reason) = seen_instead(term, record).filter(|reason| somebody_may_work(reason)) {
+                term.stop(reason, self.now, Duration::ZERO);
+                self.effects.extend(term.kill_if_due(self.now).map(Effect::KillWork));
+            }
+            return;
+        }
+        let Some(term) = self.renewing_term() else { return };
+        if let Some(reason) = seen_instead(term, record) {
+            return self.become_lost(reason);
+        }
+        // Its own answer may show a renew time that an admission policy has changed.
+        if term.recognise(record).is_none() && !renewing {
+            self.become_lost(StopReason::Duplicate);
+        }
+    }
+
+    pub(super) fn lose_to_missing(&mut self) {
+        if matches!(self.phase, Phase::Confirming(_) | Phase::Leading(_) | Phase::Stopping(_)) {
+            self.become_lost(StopReason::LeaseMissing);
+        }
+    }
+
+    /// The store went back to an older state: what was known may never have been.
+    pub(super) fn handle_restored(&mut self) {
+        let message = if self.config.accept_restore {
+            "the store of the API server went back to an older state; going on, as accepted"
+        } else {
+            "the store of the API server went back to an older state; not leading before its revisions exceed those seen, \
+             since fencing tokens would repeat: reset the gates and set accept-restore to go on at once"
+        };
+        self.trouble(Refusal::of(Reason::Restored, message));
+        if matches!(self.phase, Phase::Confirming(_) | Phase::Leading(_) | Phase::Stopping(_)) {
+            self.become_lost(StopReason::Restored);
+        }
+        self.restart_watch();
+        self.read_soon();
+    }
+
+    /// The read-back after the lease was lost: who holds it now decides about the kill.
+    pub(super) fn act_lost(&mut self) {
+        if self.flight.is_none() && self.read_is_due() {
+            self.read();
+        }
+    }
+
+    pub(super) fn term_wake(&self, term: &Term) -> Option<Duration> {
+        let kill = |at: Duration| at.saturating_sub(self.now.kill);
+        let renew = || self.flight.is_none().then(|| kill(term.renew_at()));
+        let end = |at: Duration| (!term.is_killed()).then(|| kill(at));
+        match &self.phase {
+            Phase::Leading(_) => {
+                Some(term.lead_until().saturating_sub(self.now.lead)).into_iter().chain(renew()).min()
+            }
+            Phase::Stopping(_) => renew().into_iter().chain(end(term.kill_at())).min(),
+            Phase::Confirming(_) => renew(),
+            Phase::Lost(_) => {
+                let read = self.flight.is_none().then(|| self.read_due_in());
+                read.into_iter().chain(end(term.kill_at())).min()
+            }
+            Phase::Idle | Phase::Campaigning | Phase::Releasing(_) | Phase::Finished => None,
+        }
+    }
+}
+
+/// What a record shows that is not this term.
+fn seen_instead(term: &Term, record: &Record) -> Option<StopReason> {
+    if record.uid != term.key().uid {
+        return Some(StopReason::LeaseMissing);
+    }
+    let holder = || record.holder().unwrap_or("").to_owned();
+    (!term.key().is_shown_by(record)).then(|| StopReason::OtherHolder { holder: holder() })
+}
+
+/// Whether work of somebody else may have begun already, so that there is no time to stop gently.
+fn somebody_may_work(reason: &StopReason) -> bool {
+    match reason {
+        StopReason::OtherHolder { holder } => !holder.is_empty(),
+        StopReason::Duplicate => true,
+        StopReason::Requested
+        | StopReason::StepDown
+        | StopReason::WorkEnded
+        | StopReason::Expired
+        | StopReason::Refused
+        | StopReason::LeaseMissing
+        | StopReason::Restored => false,
+    }
+}
+
+/// How soon a write that an admission policy refused is tried again.
+const POLICY_PACE: Duration = Duration::from_millis(500);

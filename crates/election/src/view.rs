@@ -1,0 +1,203 @@
+//! What this candidate knows of the Lease, and from when on it may be acquired.
+//!
+//! All times here are on the `wait` clock, which never runs ahead of any clock of this machine. A lease is
+//! judged by when its record was seen to change, never by the times written in it.
+
+use std::time::Duration;
+
+use crate::clocks::Moment;
+use crate::config::Config;
+use crate::record::Record;
+
+/// Knowledge of the Lease.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    lease: Lease,
+    /// Largest resourceVersion seen: an older state is no news.
+    newest: u64,
+    /// Largest resourceVersion ever seen, also before the store was restored.
+    high_water: u64,
+    /// When the present news was first seen.
+    seen: Duration,
+    free_at: Duration,
+    /// A held Lease that vanished, or came back as another object, is not free before this.
+    floor: Duration,
+    /// Time between the two latest renewals of the holder.
+    renewal_gap: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lease {
+    Unknown,
+    Missing,
+    Present(Record),
+}
+
+/// What a read, an answer or an event told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Older than what is known.
+    Stale,
+    /// Older than what was known when the read was sent: the store was restored from a backup.
+    Restored,
+    /// The same as what is known.
+    Same,
+    /// A change.
+    News,
+}
+
+impl View {
+    pub(crate) fn new() -> Self {
+        Self {
+            lease: Lease::Unknown,
+            newest: 0,
+            high_water: 0,
+            seen: Duration::ZERO,
+            free_at: Duration::ZERO,
+            floor: Duration::ZERO,
+            renewal_gap: None,
+        }
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    pub(crate) fn record(&self) -> Option<&Record> {
+        match &self.lease {
+            Lease::Present(record) => Some(record),
+            Lease::Unknown | Lease::Missing => None,
+        }
+    }
+
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// When the lease, held or free or missing, may be acquired by anybody who watched it.
+    pub(crate) fn free_at(&self) -> Duration {
+        self.free_at
+    }
+
+    /// Whether a term begun now could get a token below one that was seen.
+    pub(crate) fn is_behind_high_water(&self) -> bool {
+        self.newest < self.high_water
+    }
+
+    /// How long the record may stay unchanged before the watch itself is doubted.
+    pub(crate) fn patience(&self, config: &Config) -> Duration {
+        let stored = self.record().and_then(Record::duration).unwrap_or(config.timing.lease_duration());
+        let gap = self.renewal_gap.unwrap_or(stored / 3);
+        (stored / 3).max(gap * 2)
+    }
+
+    /// Takes a record in. `newest_at_send` is what was the newest when the read or write was sent; `None` for
+    /// events of a watch, which may come late.
+    pub(crate) fn see(
+        &mut self,
+        record: Record,
+        newest_at_send: Option<u64>,
+        now: Moment,
+        config: &Config,
+    ) -> Sight {
+        let version = record.resource_version;
+        if newest_at_send.is_some_and(|newest| version < newest) {
+            self.forget(version, now, config);
+            return Sight::Restored;
+        }
+        if version < self.newest {
+            return Sight::Stale;
+        }
+        self.advance(version);
+        if self.record().is_some_and(|known| known.same_news(&record)) {
+            self.lease = Lease::Present(record);
+            return Sight::Same;
+        }
+        self.note_replacement(&record, now, config);
+        self.renewal_gap = self.gap_to(&record, now);
+        self.free_at = self.when_free(&record, now, config).max(self.floor);
+        self.seen = now.wait;
+        self.lease = Lease::Present(record);
+        Sight::News
+    }
+
+    /// Takes in that the Lease is not there. `version` is that of its deletion, where an event told it.
+    pub(crate) fn see_missing(&mut self, version: Option<u64>, now: Moment, config: &Config) -> Sight {
+        if version.is_some_and(|version| version < self.newest) {
+            return Sight::Stale;
+        }
+        self.advance(version.unwrap_or(0));
+        let known = match &self.lease {
+            Lease::Missing => return Sight::Same,
+            Lease::Present(record) => Some(record),
+            Lease::Unknown => None,
+        };
+        let own = config.timing.lease_duration();
+        let stored = known.and_then(Record::duration).unwrap_or(own);
+        let wait_until = now.wait + stored.max(own);
+        if known.is_some_and(|record| record.holder().is_some()) {
+            self.floor = self.floor.max(wait_until);
+        }
+        self.free_at = wait_until.max(self.floor);
+        self.seen = now.wait;
+        self.renewal_gap = None;
+        self.lease = Lease::Missing;
+        Sight::News
+    }
+
+    /// Forgets all but the highest revision: what was known may never have been.
+    fn forget(&mut self, version: u64, now: Moment, config: &Config) {
+        let high_water = self.high_water;
+        *self = Self::new();
+        self.high_water = high_water;
+        self.newest = version;
+        self.floor = now.wait + config.timing.lease_duration();
+        self.seen = now.wait;
+        self.free_at = self.floor;
+    }
+
+    fn advance(&mut self, version: u64) {
+        self.newest = self.newest.max(version);
+        self.high_water = self.high_water.max(self.newest);
+    }
+
+    /// A Lease that came back as another object, deletion unseen, may hide a holder that still lives.
+    fn note_replacement(&mut self, record: &Record, now: Moment, config: &Config) {
+        let Lease::Present(known) = &self.lease else { return };
+        if known.uid != record.uid {
+            let own = config.timing.lease_duration();
+            self.floor = self.floor.max(now.wait + known.duration().unwrap_or(own).max(own));
+        }
+    }
+
+    fn gap_to(&self, record: &Record, now: Moment) -> Option<Duration> {
+        let known = self.record()?;
+        let same_term = known.holder() == record.holder() && known.transitions == record.transitions;
+        same_term.then(|| now.wait.saturating_sub(self.seen))
+    }
+
+    fn when_free(&self, record: &Record, now: Moment, config: &Config) -> Duration {
+        let own = config.timing.lease_duration();
+        if record.holder().is_some() {
+            let stored = record.duration().unwrap_or(own);
+            let grace = if record.is_marked() { Duration::ZERO } else { config.peer_grace(stored) };
+            return now.wait + stored + grace;
+        }
+        let known = self.record().filter(|known| known.uid == record.uid);
+        let same_term = known.is_some_and(|known| known.transitions == record.transitions);
+        match known {
+            // Free before and free now: somebody edited it.
+            Some(known) if known.holder().is_none() => self.free_at,
+            Some(known) if same_term && known.is_marked() => {
+                let released = record.is_our_release() && known.renew_time != record.renew_time;
+                if released { now.wait } else { now.wait + known.duration().unwrap_or(own).max(own) }
+            }
+            // client-go clears the holder before its work has ended.
+            Some(_) if !record.is_our_release() => {
+                now.wait + if config.peers { config.timing.retry_period() } else { Duration::ZERO }
+            }
+            None if record.is_marked() && !record.is_our_release() => now.wait + own,
+            Some(_) | None => now.wait,
+        }
+    }
+}
