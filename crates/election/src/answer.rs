@@ -31,7 +31,7 @@ impl Answer {
         }
         let refusal = Refusal::parse(lease, code, response);
         // A 5xx may come from a timeout or a proxy after the write was applied; any 4xx is a decision against it.
-        if code >= 500 || code < 400 { Self::Unknown(refusal) } else { Self::Refused(refusal) }
+        if (400..500).contains(&code) { Self::Refused(refusal) } else { Self::Unknown(refusal) }
     }
 }
 

@@ -138,7 +138,7 @@ impl Elector {
     pub(super) fn judge_term(&mut self, record: &Record) {
         let renewing = matches!(&self.flight, Some(Flight { purpose: Purpose::Renew { .. }, .. }));
         if let Phase::Lost(term) = &mut self.phase {
-            if let Some(reason) = seen_instead(term, record).filter(|reason| somebody_may_work(reason)) {
+            if let Some(reason) = seen_instead(term, record).filter(somebody_may_work) {
                 term.stop(reason, self.now, Duration::ZERO);
                 self.effects.extend(term.kill_if_due(self.now).map(Effect::KillWork));
             }
