@@ -1,0 +1,378 @@
+//! A candidate: built from what the user says and where the process runs, then run.
+
+use std::env;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{io, thread};
+
+use leasehold_election::{
+    Config, Elector, Failure, Identity, IdentityError, LeaseName, LeaseNameError, Mode, OnMissing, Secret,
+    Timing,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock;
+use crate::driver::Driver;
+use crate::handle::{Command, Handle, Shared};
+use crate::leadership::{Leadership, Term};
+use crate::transport::{Transport, describe};
+use crate::watchdog::{HardStop, Stopper, Watchdog};
+
+/// One process's candidacy for one Lease.
+pub struct Candidate {
+    config: Config,
+    kube_config: Option<kube::Config>,
+    stopper: Stopper,
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+impl Candidate {
+    /// Begins a candidate for the Lease `lease` in `namespace`.
+    pub fn builder(namespace: impl Into<String>, lease: impl Into<String>) -> CandidateBuilder {
+        CandidateBuilder::new(namespace.into(), lease.into())
+    }
+
+    /// The identity that this candidate writes as holder.
+    pub fn identity(&self) -> &str {
+        self.config.identity.as_str()
+    }
+
+    /// Looks at the candidate and stops it, also from other tasks and threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.shared))
+    }
+
+    /// **Work that does not end in time after leadership was lost is ended by aborting the process**, unless
+    /// [`CandidateBuilder::hard_stop`] says otherwise: another leader may start, and two must not work.
+    ///
+    /// Campaigns until [`Handle::stop`]. Each term calls `work` once and awaits it; the lease is released after
+    /// that, never before. The work learns by [`Leadership::stopping`] that it has to end. Work that ends by itself
+    /// gives the lease up, and another term begins after a pause.
+    ///
+    /// Dropping the returned future ends the work with it, and the lease is then released in the background. Losing
+    /// the API server, the Lease or permissions does not end a candidate: see [`Handle::status`].
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] if it cannot start, or if the driver of the election has died.
+    pub async fn run<W, F>(self, mut work: W) -> Result<(), RunError>
+    where
+        W: FnMut(Leadership) -> F,
+        F: Future<Output = ()>,
+    {
+        let mut running = self.start()?;
+        while let Some(leadership) = running.terms.recv().await {
+            let ended = WorkEnded {
+                term: Arc::clone(leadership.term()),
+                shared: Arc::clone(&running.shared),
+                watchdog: Arc::clone(&running.watchdog),
+            };
+            work(leadership).await;
+            drop(ended);
+        }
+        running.finished.take().expect("taken once, here").await.unwrap_or(Err(RunError::DriverDied))
+    }
+
+    /// [`Candidate::run`] as a task of the current tokio runtime. [`Handle::changes`] tells what happens.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn spawn<W, F>(self, work: W) -> tokio::task::JoinHandle<Result<(), RunError>>
+    where
+        W: FnMut(Leadership) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        tokio::spawn(self.run(work))
+    }
+
+    fn start(self) -> Result<Running, RunError> {
+        let Self { config, kube_config, stopper, shared, commands } = self;
+        let lease = config.lease.to_string();
+        let watchdog = Arc::new(Watchdog::start(lease, stopper).map_err(RunError::Thread)?);
+        let (terms_sender, terms) = mpsc::unbounded_channel();
+        let (finished_sender, finished) = oneshot::channel();
+        let running = Running {
+            terms,
+            finished: Some(finished),
+            shared: Arc::clone(&shared),
+            watchdog: Arc::clone(&watchdog),
+        };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
+        thread::Builder::new()
+            .name("leasehold-driver".to_owned())
+            .spawn(move || {
+                let result = runtime.block_on(async {
+                    let transport = connect(kube_config).await?;
+                    let elector = Elector::new(config, clock::now());
+                    let (driver, events) = Driver::new(elector, shared, transport, watchdog, terms_sender);
+                    match driver.run(events, commands).await {
+                        Ok(result) => result.map_err(RunError::from),
+                        Err(error) => Err(RunError::Thread(error)),
+                    }
+                });
+                // Requests given up, and the release of a dropped future, need nobody to hear of them.
+                let _ = finished_sender.send(result);
+                runtime.shutdown_background();
+            })
+            .map_err(RunError::Thread)?;
+        Ok(running)
+    }
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Candidate").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A started candidate. Dropping it stops the candidate.
+struct Running {
+    terms: mpsc::UnboundedReceiver<Leadership>,
+    finished: Option<oneshot::Receiver<Result<(), RunError>>>,
+    shared: Arc<Shared>,
+    watchdog: Arc<Watchdog>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.send(Command::Stop);
+    }
+}
+
+/// Says that the work of a term has ended, in whatever way: returned, dropped or panicked.
+struct WorkEnded {
+    term: Arc<Term>,
+    shared: Arc<Shared>,
+    watchdog: Arc<Watchdog>,
+}
+
+impl Drop for WorkEnded {
+    fn drop(&mut self) {
+        self.term.note_work_ended();
+        self.watchdog.arm(clock::now(), None, None);
+        self.shared.send(Command::WorkEnded);
+    }
+}
+
+async fn connect(kube_config: Option<kube::Config>) -> Result<Transport, RunError> {
+    let config = match kube_config {
+        Some(config) => config,
+        None => kube::Config::infer()
+            .await
+            .map_err(|error| RunError::Configuration { detail: describe(&error) })?,
+    };
+    Transport::new(config).map_err(|error| RunError::Configuration { detail: describe(&error) })
+}
+
+/// What is to be said about a candidate before it runs.
+pub struct CandidateBuilder {
+    namespace: String,
+    lease: String,
+    kube_config: Option<kube::Config>,
+    identity: Option<String>,
+    timing: Timing,
+    stop_timeout: Duration,
+    on_missing: OnMissing,
+    peers: bool,
+    accept_restore: bool,
+    priority: u8,
+    mode: Mode,
+    stopper: Stopper,
+}
+
+impl CandidateBuilder {
+    fn new(namespace: String, lease: String) -> Self {
+        Self {
+            namespace,
+            lease,
+            kube_config: None,
+            identity: None,
+            timing: Timing::default(),
+            stop_timeout: Duration::from_secs(25),
+            on_missing: OnMissing::default(),
+            peers: true,
+            accept_restore: false,
+            priority: 0,
+            mode: Mode::Library,
+            stopper: Box::new(abort),
+        }
+    }
+
+    /// How to reach the API server. Default: the kubeconfig named by `KUBECONFIG` or in the home folder, else the
+    /// service account of the Pod, as in [`kube::Config::infer`]. It takes a configuration and not a client, since
+    /// a client's connections live on the runtime that it was made on, and the caller's may be blocked.
+    #[must_use]
+    pub fn kube_config(mut self, config: kube::Config) -> Self {
+        self.kube_config = Some(config);
+        self
+    }
+
+    /// An identity used as given; two candidates must never have the same. Default:
+    /// `<POD_NAME>_<POD_UID>_<nonce>` from the environment, without `POD_UID` `<POD_NAME>_<nonce>`, and outside a
+    /// Pod the host's name and the nonce, which is another one for each process.
+    #[must_use]
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = Some(identity.into());
+        self
+    }
+
+    /// Timings, 15/10/2 s by default.
+    #[must_use]
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Time that work has to end in a planned stop, while the lease is renewed. Default 25 s: the grace period of a
+    /// Pod, 30 s by default, less 5 s.
+    #[must_use]
+    pub fn stop_timeout(mut self, stop_timeout: Duration) -> Self {
+        self.stop_timeout = stop_timeout;
+        self
+    }
+
+    /// What to do about a Lease that is not there. Default: create it after one lease duration.
+    #[must_use]
+    pub fn on_missing(mut self, on_missing: OnMissing) -> Self {
+        self.on_missing = on_missing;
+        self
+    }
+
+    /// Whether other electors, such as client-go, may use the same Lease. Default true, which waits half a lease
+    /// duration longer before taking over from one of them: its work ends late.
+    #[must_use]
+    pub fn peers(mut self, peers: bool) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// Leads although the revisions of the store went back behind tokens that were seen. Default false.
+    #[must_use]
+    pub fn accept_restore(mut self, accept_restore: bool) -> Self {
+        self.accept_restore = accept_restore;
+        self
+    }
+
+    /// Place in the order of standbys: each step waits 50 ms longer for a free lease. Default 0.
+    #[must_use]
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// How the work is run, for the mark of each term. Default [`Mode::Library`].
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Ends work that did not end in time, from a thread of its own, 500 ms before the lease is worth nothing.
+    /// It must not return before the work is ended. Default: log the reason and abort the process.
+    #[must_use]
+    pub fn hard_stop(mut self, stop: impl Fn(HardStop) + Send + 'static) -> Self {
+        self.stopper = Box::new(stop);
+        self
+    }
+
+    /// Checks everything that can be checked without the API server.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] says what is wrong.
+    pub fn build(self) -> Result<Candidate, BuildError> {
+        let lease = LeaseName::new(&self.namespace, &self.lease)?;
+        let secret = secret()?;
+        let identity = match &self.identity {
+            Some(identity) => Identity::explicit(identity, &secret)?,
+            None => identity_of_process(&secret),
+        };
+        let (shared, commands) = Shared::new(&lease, identity.as_str());
+        let config = Config {
+            stop_timeout: self.stop_timeout,
+            on_missing: self.on_missing,
+            peers: self.peers,
+            accept_restore: self.accept_restore,
+            priority: self.priority,
+            mode: self.mode,
+            ..Config::new(lease, identity, self.timing)
+        };
+        Ok(Candidate {
+            config,
+            kube_config: self.kube_config,
+            stopper: self.stopper,
+            shared: Arc::new(shared),
+            commands,
+        })
+    }
+}
+
+impl std::fmt::Debug for CandidateBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { namespace, lease, .. } = self;
+        f.debug_struct("CandidateBuilder")
+            .field("namespace", namespace)
+            .field("lease", lease)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A candidate that cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A name that Kubernetes would refuse.
+    #[error(transparent)]
+    LeaseName(#[from] LeaseNameError),
+    /// An identity that cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The operating system gives no randomness, without which two processes could have one identity.
+    #[error("no randomness for an identity: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// A candidate that could not start, or ended without having been asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The configuration for reaching the API server cannot be used.
+    #[error("no usable configuration for the API server: {detail}")]
+    Configuration {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The operating system refused a thread or a timer.
+    #[error("the election's threads cannot be started")]
+    Thread(#[source] io::Error),
+    /// What the candidate was told to fail on.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// The driver of the election panicked; nobody leads by it any more.
+    #[error("the driver of the election has died; see the log for its panic")]
+    DriverDied,
+}
+
+fn secret() -> Result<Secret, BuildError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(BuildError::Randomness)?;
+    Ok(Secret::from_random(bytes))
+}
+
+fn identity_of_process(secret: &Secret) -> Identity {
+    let variable = |name| env::var(name).ok().filter(|value: &String| !value.is_empty());
+    match variable("POD_NAME") {
+        Some(pod) => Identity::of_process(&pod, variable("POD_UID").as_deref(), secret),
+        None => Identity::of_process(&rustix::system::uname().nodename().to_string_lossy(), None, secret),
+    }
+}
+
+/// The default hard stop.
+fn abort(stop: HardStop) {
+    tracing::error!(%stop, "aborting the process");
+    std::process::abort();
+}

@@ -1,0 +1,359 @@
+//! Drives an [`Elector`]: feeds it what happened and carries out what it says. It decides nothing.
+//!
+//! It has a thread and a runtime of its own, so that a blocked runtime of the caller costs no lease. If it dies,
+//! all that it had published reads as "not leader".
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_election::{
+    Change, Delivery, Effect, Effects, Elector, Failure, Input, Note, Operation, Reading, RequestId, State,
+    StopReason, WatchId,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::clock::{self, Timer};
+use crate::handle::{Command, Shared, Status};
+use crate::hint::hint;
+use crate::leadership::{Leadership, Published, Term};
+use crate::transport::{self, Transport, WatchItem};
+use crate::watchdog::Watchdog;
+
+/// One turn's input.
+enum Event {
+    Election(Input),
+    Command(Command),
+}
+
+pub(crate) struct Driver {
+    elector: Elector,
+    shared: Arc<Shared>,
+    transport: Transport,
+    watchdog: Arc<Watchdog>,
+    terms: mpsc::UnboundedSender<Leadership>,
+    term: Option<Arc<Term>>,
+    stop_reason: Option<StopReason>,
+    kill_now: bool,
+    requests: BTreeMap<RequestId, AbortHandle>,
+    watch: Option<(WatchId, AbortHandle)>,
+    events: mpsc::UnboundedSender<Input>,
+    last_error: Option<String>,
+    /// What a person must look into, until leadership changes.
+    trouble: Option<String>,
+    last_update: Option<jiff::Timestamp>,
+    state_since: Reading,
+    state: State,
+    finished: Option<Result<(), Failure>>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        elector: Elector,
+        shared: Arc<Shared>,
+        transport: Transport,
+        watchdog: Arc<Watchdog>,
+        terms: mpsc::UnboundedSender<Leadership>,
+    ) -> (Self, mpsc::UnboundedReceiver<Input>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let driver = Self {
+            elector,
+            shared,
+            transport,
+            watchdog,
+            terms,
+            term: None,
+            stop_reason: None,
+            kill_now: false,
+            requests: BTreeMap::new(),
+            watch: None,
+            events,
+            last_error: None,
+            trouble: None,
+            last_update: None,
+            state_since: clock::now(),
+            state: State::Unknown,
+            finished: None,
+        };
+        (driver, receiver)
+    }
+
+    /// Runs until the elector has finished.
+    ///
+    /// # Errors
+    ///
+    /// If there is no timer to wake up by.
+    pub(crate) async fn run(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<Input>,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+    ) -> io::Result<Result<(), Failure>> {
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; a Timer owns its descriptor as long as it lives"
+        )]
+        let timer = AsyncFd::with_interest(Timer::non_blocking()?, Interest::READABLE)?;
+        let found_over = Arc::clone(&self.shared.found_over);
+        let mut event = Event::Election(Input::Start);
+        loop {
+            let wake_after = self.turn(event);
+            if let Some(result) = self.finished.take() {
+                return Ok(result);
+            }
+            timer.get_ref().set(Some(wake_after.unwrap_or(IDLE_MAX).min(IDLE_MAX)))?;
+            // Commands first: an end of work or a stop must not wait behind a busy watch.
+            event = tokio::select! {
+                biased;
+                Some(command) = commands.recv() => Event::Command(command),
+                () = found_over.notified() => Event::Election(Input::Wake),
+                Some(input) = events.recv() => Event::Election(input),
+                ready = timer.readable() => {
+                    let mut ready = ready?;
+                    timer.get_ref().read()?;
+                    ready.clear_ready();
+                    Event::Election(Input::Wake)
+                }
+            };
+        }
+    }
+
+    fn turn(&mut self, event: Event) -> Option<Duration> {
+        self.shared.note_turn();
+        let input = match event {
+            Event::Election(input) => {
+                self.note_arrival(&input);
+                input
+            }
+            Event::Command(Command::StepDown) => Input::StepDown,
+            Event::Command(Command::Stop) => Input::Stop,
+            Event::Command(Command::WorkEnded) => Input::WorkEnded,
+        };
+        // A check found the term over by a clock that the elector did not see: give it up in order.
+        let found_over = self.term.as_ref().is_some_and(|term| term.is_over());
+        let mut wake_after = self.step(input);
+        if found_over && self.elector.state() == State::Leader {
+            wake_after = self.step(Input::StepDown);
+        }
+        wake_after
+    }
+
+    fn step(&mut self, input: Input) -> Option<Duration> {
+        let now = clock::now();
+        let chance = getrandom::u64().unwrap_or_default();
+        let Effects { list, wake_after, limits } = self.elector.handle(now, chance, input);
+        // Limits before effects: nobody may believe to lead while a release is on its way.
+        let published = Published { from: now, limits };
+        if let Some(term) = &self.term {
+            term.publish(published);
+        }
+        for effect in list {
+            self.carry_out(effect, published);
+        }
+        let kill_in = if std::mem::take(&mut self.kill_now) { Some(Duration::ZERO) } else { limits.kill_in };
+        let has_work = self.term.as_ref().is_some_and(|term| !term.has_work_ended());
+        self.watchdog.arm(now, kill_in.filter(|_| has_work), self.stop_reason.as_ref());
+        self.publish_status(published);
+        wake_after
+    }
+
+    fn carry_out(&mut self, effect: Effect, published: Published) {
+        match effect {
+            Effect::Send { id, request, fresh } => self.send(id, request, fresh),
+            Effect::Abandon(id) => {
+                if let Some(request) = self.requests.remove(&id) {
+                    request.abort();
+                }
+            }
+            Effect::OpenWatch(id, request) => self.open_watch(id, request),
+            Effect::CloseWatch(id) => {
+                if let Some((_, watch)) = self.watch.take_if(|(open, _)| *open == id) {
+                    watch.abort();
+                }
+            }
+            Effect::StartWork { token, transitions } => {
+                let config = self.elector.config();
+                let term = Arc::new(Term::new(
+                    token,
+                    transitions,
+                    config.identity.as_str().to_owned(),
+                    config.lease.clone(),
+                    published,
+                    Arc::clone(&self.shared.found_over),
+                ));
+                self.stop_reason = None;
+                self.term = Some(Arc::clone(&term));
+                self.shared.set_term(Some(Arc::clone(&term)));
+                if self.terms.send(Leadership::new(Arc::clone(&term))).is_err() {
+                    // Nobody is left to work.
+                    term.note_work_ended();
+                    self.shared.send(Command::WorkEnded);
+                }
+            }
+            Effect::StopWork(reason) => {
+                if let Some(term) = &self.term {
+                    term.stop(reason.clone());
+                }
+                self.stop_reason = Some(reason);
+            }
+            Effect::KillWork(reason) => {
+                tracing::error!(%reason, "the work has no time left, ending it by force");
+                self.stop_reason = Some(reason);
+                self.kill_now = true;
+            }
+            Effect::Tell(change) => self.tell(&change),
+            Effect::Note(note) => self.note(&note),
+            Effect::Finish(result) => self.finished = Some(result),
+        }
+    }
+
+    fn send(&mut self, id: RequestId, request: http::Request<Vec<u8>>, fresh: bool) {
+        let client = self.transport.client(fresh);
+        let events = self.events.clone();
+        let task = tokio::spawn(async move {
+            let delivery = transport::send(client, request).await;
+            // The driver may have ended meanwhile.
+            let _ = events.send(Input::Answer(id, delivery));
+        });
+        self.requests.insert(id, task.abort_handle());
+    }
+
+    fn open_watch(&mut self, id: WatchId, request: http::Request<Vec<u8>>) {
+        let client = self.transport.client(false);
+        let events = self.events.clone();
+        let task = tokio::spawn(async move {
+            // As in `send`.
+            let ended = transport::watch(client, request, |item| {
+                let _ = events.send(match item {
+                    WatchItem::Opened => Input::WatchOpened(id),
+                    WatchItem::Line(line) => Input::WatchLine(id, line),
+                });
+            })
+            .await;
+            let _ = events.send(Input::WatchEnded(id, ended));
+        });
+        self.watch = Some((id, task.abort_handle()));
+    }
+
+    fn note_arrival(&mut self, input: &Input) {
+        match input {
+            Input::Answer(id, delivery) => {
+                self.requests.remove(id);
+                if matches!(delivery, Delivery::Response(_)) {
+                    self.last_update = Some(clock::now().realtime);
+                }
+            }
+            Input::WatchLine(..) => self.last_update = Some(clock::now().realtime),
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, change: &Change) {
+        match change {
+            Change::Started { token, transitions } => {
+                tracing::info!(%token, transitions, "started leading");
+                self.trouble = None;
+            }
+            Change::Stopping { reason } => tracing::info!(%reason, "stopping"),
+            Change::Stopped { released } => {
+                tracing::info!(released, "stopped leading");
+                self.term = None;
+                self.shared.set_term(None);
+            }
+            Change::NewLeader { holder } => {
+                tracing::info!(%holder, "new leader");
+                self.trouble = None;
+                self.shared.metrics.count_holder();
+            }
+            _ => {}
+        }
+        self.shared.tell(change);
+    }
+
+    fn note(&mut self, note: &Note) {
+        self.shared.metrics.note(note);
+        match note {
+            Note::Answered { operation, result: Ok(()), elapsed, .. } => {
+                tracing::debug!(%operation, ?elapsed, "answered");
+                self.last_error = None;
+            }
+            Note::Answered { operation, result: Err(refusal), elapsed, counts, .. } => {
+                let lease = &self.elector.config().lease;
+                let mut text = format!("{operation} of lease {lease} failed: {refusal}");
+                if let Some(hint) = hint(refusal, *operation, lease) {
+                    text = format!("{text}\nhint: {hint}");
+                }
+                // A lost race is no error; what is said again is said more quietly.
+                if !counts {
+                    tracing::debug!(%operation, reason = %refusal.reason, message = %refusal.message, "refused");
+                    return;
+                }
+                if self.last_error.as_ref() == Some(&text) {
+                    tracing::debug!(%operation, reason = %refusal.reason, ?elapsed, "failed again");
+                } else {
+                    tracing::warn!(%operation, reason = %refusal.reason, ?elapsed, "{text}");
+                }
+                self.last_error = Some(text);
+            }
+            Note::Watch { up, refusal } => match refusal {
+                Some(refusal) => {
+                    let hint =
+                        hint(refusal, Operation::Watch, &self.elector.config().lease).unwrap_or_default();
+                    tracing::warn!(reason = %refusal.reason, message = %refusal.message, "the watch failed; reading instead. {hint}");
+                }
+                None => tracing::debug!(up, "watch"),
+            },
+            Note::Trouble(refusal) => {
+                tracing::error!(reason = %refusal.reason, "{}", refusal.message);
+                self.trouble = Some(refusal.to_string());
+            }
+            _ => {}
+        }
+    }
+
+    fn publish_status(&mut self, published: Published) {
+        let elapsed = published.from.elapsed_for_stopping(&self.state_since);
+        self.shared.metrics.spend(self.state, elapsed);
+        self.state_since = published.from;
+        self.state = self.elector.state();
+        let config = self.elector.config();
+        self.shared.publish(Status {
+            namespace: config.lease.namespace().to_owned(),
+            lease: config.lease.name().to_owned(),
+            identity: config.identity.as_str().to_owned(),
+            state: self.state,
+            holder: self.elector.holder().map(str::to_owned),
+            token: self.elector.token().map(|token| token.get()),
+            transitions: self.elector.transitions(),
+            lead_until: published.limits.lead_for.map(|_| published.lead_until()),
+            valid_until: published.limits.valid_for.map(|_| published.valid_until()),
+            last_update: self.last_update,
+            ready: self.elector.is_ready(),
+            last_error: self.trouble.clone().or_else(|| self.last_error.clone()),
+        });
+    }
+}
+
+impl Drop for Driver {
+    /// However the driver ends, nobody leads after it.
+    fn drop(&mut self) {
+        if let Some(term) = &self.term {
+            term.stop(self.stop_reason.take().unwrap_or(StopReason::Expired));
+        }
+        for request in self.requests.values() {
+            request.abort();
+        }
+        if let Some((_, watch)) = &self.watch {
+            watch.abort();
+        }
+        // The watchdog is shared with whoever runs the work: it stays armed as long as there is any.
+        let status = Status { state: State::Unknown, holder: None, ..self.shared.status() };
+        self.shared.publish(status);
+    }
+}
+
+/// The longest sleep, so that the loop shows that it lives.
+const IDLE_MAX: Duration = Duration::from_secs(3);

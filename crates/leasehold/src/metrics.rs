@@ -1,0 +1,235 @@
+//! What the election counts, as OpenMetrics text. Identities are never labels: each restart would add a series.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use leasehold_election::{Note, Operation, State};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// The metrics of one candidate.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    name: Name,
+    master_status: Family<Name, Gauge>,
+    renew_failures: Family<RenewFailure, Counter>,
+    renew_duration: Family<RenewResult, Histogram, fn() -> Histogram>,
+    lease_valid_seconds: Gauge<f64, AtomicU64>,
+    fencing_token: Gauge<u64, AtomicU64>,
+    transitions: Counter,
+    requests: Family<RequestLabels, Counter>,
+    watch_up: Gauge,
+    state_seconds: Family<StateLabel, Counter<f64, AtomicU64>>,
+}
+
+/// What is read when the metrics are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Present {
+    pub(crate) is_leader: bool,
+    pub(crate) valid_for: Option<Duration>,
+    pub(crate) token: Option<u64>,
+}
+
+impl Metrics {
+    pub(crate) fn new(lease: &str) -> Self {
+        let name = Name { name: lease.to_owned() };
+        let mut metrics = Self {
+            registry: Registry::default(),
+            master_status: Family::default(),
+            renew_failures: Family::default(),
+            renew_duration: Family::new_with_constructor(renew_histogram),
+            lease_valid_seconds: Gauge::default(),
+            fencing_token: Gauge::default(),
+            transitions: Counter::default(),
+            requests: Family::default(),
+            watch_up: Gauge::default(),
+            state_seconds: Family::default(),
+            name,
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "leader_election_master_status",
+            "1 while this candidate leads, evaluated at the scrape, else 0",
+            self.master_status.clone(),
+        );
+        registry.register(
+            "leader_election_lease_renew_failure",
+            "Failed or refused attempts to renew, and to read or obtain the Lease while no leader is known",
+            self.renew_failures.clone(),
+        );
+        registry.register(
+            "leasehold_renew_duration_seconds",
+            "Time from sending a renewal to its whole answer, or to giving it up",
+            self.renew_duration.clone(),
+        );
+        registry.register(
+            "leasehold_lease_valid_seconds",
+            "Time until the work of the present term must be over; 0 without a term",
+            self.lease_valid_seconds.clone(),
+        );
+        registry.register(
+            "leasehold_fencing_token",
+            "Fencing token of the present term; 0 without a term",
+            self.fencing_token.clone(),
+        );
+        registry.register(
+            "leasehold_transitions",
+            "Changes of the holder that this candidate saw, its own terms included",
+            self.transitions.clone(),
+        );
+        registry.register(
+            "leasehold_requests",
+            "Requests to the API server by verb and status code; code 0 without an answer",
+            self.requests.clone(),
+        );
+        registry.register(
+            "leasehold_watch_up",
+            "1 while the watch of the Lease is open",
+            self.watch_up.clone(),
+        );
+        registry.register("leasehold_state_seconds", "Time spent in each state", self.state_seconds.clone());
+        registry.register("leasehold_build", "Version of this program", build_info());
+        self.master_status.get_or_create(&self.name).set(0);
+        for state in STATES {
+            self.state_seconds.get_or_create(&StateLabel { state: state.as_str() }).inc_by(0.0);
+        }
+    }
+
+    pub(crate) fn note(&self, note: &Note) {
+        match note {
+            Note::Answered { operation, verb, result, elapsed, counts } => {
+                let code = result.as_ref().err().map_or(200, |refusal| refusal.code);
+                self.count_request(verb, code);
+                if *operation == Operation::Renew {
+                    let result = if result.is_ok() { "ok" } else { "error" };
+                    self.renew_duration.get_or_create(&RenewResult { result }).observe(elapsed.as_secs_f64());
+                }
+                if *counts && let Err(refusal) = result {
+                    let labels =
+                        RenewFailure { name: self.name.name.clone(), reason: refusal.reason.as_str() };
+                    self.renew_failures.get_or_create(&labels).inc();
+                }
+            }
+            Note::Watch { up, refusal } => {
+                self.watch_up.set((*up).into());
+                if let Some(refusal) = refusal {
+                    self.count_request("WATCH", refusal.code);
+                } else if *up {
+                    self.count_request("WATCH", 200);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn count_holder(&self) {
+        self.transitions.inc();
+    }
+
+    pub(crate) fn spend(&self, state: State, elapsed: Duration) {
+        self.state_seconds.get_or_create(&StateLabel { state: state.as_str() }).inc_by(elapsed.as_secs_f64());
+    }
+
+    pub(crate) fn encode(&self, present: Present) -> String {
+        self.master_status.get_or_create(&self.name).set(present.is_leader.into());
+        self.lease_valid_seconds.set(present.valid_for.unwrap_or_default().as_secs_f64());
+        self.fencing_token.set(present.token.unwrap_or_default());
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String succeeds");
+        text
+    }
+
+    fn count_request(&self, verb: &'static str, code: u16) {
+        self.requests.get_or_create(&RequestLabels { verb, code: code.into() }).inc();
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Name {
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RenewFailure {
+    name: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RenewResult {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    verb: &'static str,
+    code: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+fn renew_histogram() -> Histogram {
+    Histogram::new([0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+}
+
+fn build_info() -> Info<Vec<(String, String)>> {
+    Info::new(vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())])
+}
+
+const STATES: [State; 4] = [State::Leader, State::Standby, State::Stopping, State::Unknown];
+
+#[cfg(test)]
+mod tests {
+    use leasehold_election::{Reason, Refusal};
+
+    use super::*;
+
+    fn refused(operation: Operation, counts: bool) -> Note {
+        let refusal =
+            Refusal { reason: Reason::Forbidden, code: 403, message: "no".to_owned(), retry_after: None };
+        Note::Answered {
+            operation,
+            verb: "PATCH",
+            result: Err(refusal),
+            elapsed: Duration::from_millis(3),
+            counts,
+        }
+    }
+
+    #[test]
+    fn the_names_that_alerts_ask_for_are_there() {
+        let metrics = Metrics::new("db");
+        metrics.note(&refused(Operation::Renew, true));
+        metrics.note(&refused(Operation::Release, false));
+        let present = Present { is_leader: true, valid_for: Some(Duration::from_secs(7)), token: Some(42) };
+        let text = metrics.encode(present);
+        for line in [
+            r#"leader_election_master_status{name="db"} 1"#,
+            r#"leader_election_lease_renew_failure_total{name="db",reason="forbidden"} 1"#,
+            r#"leasehold_requests_total{verb="PATCH",code="403"} 2"#,
+            r#"leasehold_renew_duration_seconds_count{result="error"} 1"#,
+            "leasehold_lease_valid_seconds 7.0",
+            "leasehold_fencing_token 42",
+            r#"leasehold_state_seconds_total{state="leader"} 0.0"#,
+            r#"leasehold_build_info{version="0.1.0"} 1"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,147 @@
+//! Carries requests to the API server, each with a connection that can be given up.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use leasehold_election::Delivery;
+
+/// How to reach the API server.
+pub(crate) struct Transport {
+    config: kube::Config,
+    client: kube::Client,
+}
+
+impl Transport {
+    /// A transport whose connections belong to the runtime that this is called on.
+    pub(crate) fn new(mut config: kube::Config) -> Result<Self, kube::Error> {
+        // Time limits and retries are decisions of the election. A retry inside the client would hide failures,
+        // and a read timeout would end watches that are silent because nothing happens.
+        config.default_retry = false;
+        config.read_timeout = None;
+        let client = kube::Client::try_from(config.clone())?;
+        Ok(Self { config, client })
+    }
+
+    /// The client to send with; a new one where idle connections must not be used.
+    pub(crate) fn client(&mut self, fresh: bool) -> kube::Client {
+        if fresh {
+            match kube::Client::try_from(self.config.clone()) {
+                Ok(client) => self.client = client,
+                Err(error) => tracing::warn!(%error, "a new connection cannot be made; using the old one"),
+            }
+        }
+        self.client.clone()
+    }
+}
+
+/// Sends a request and reads the whole answer.
+pub(crate) async fn send(client: kube::Client, request: Request<Vec<u8>>) -> Delivery {
+    match client.send(request.map(Body::from)).await {
+        Ok(response) => read(response).await,
+        Err(error) => Delivery::Lost(describe(&error)),
+    }
+}
+
+async fn read(response: Response<Body>) -> Delivery {
+    let (head, body) = response.into_parts();
+    match body.collect().await {
+        Ok(body) => Delivery::Response(Response::from_parts(head, body.to_bytes().to_vec())),
+        Err(error) => Delivery::Lost(describe(&error)),
+    }
+}
+
+/// What a watch brings.
+pub(crate) enum WatchItem {
+    Opened,
+    Line(Vec<u8>),
+}
+
+/// Opens a watch and hands each line on as it arrives; returns how it ended.
+pub(crate) async fn watch(
+    client: kube::Client,
+    request: Request<Vec<u8>>,
+    item: impl Fn(WatchItem),
+) -> Option<Delivery> {
+    let response = match client.send(request.map(Body::from)).await {
+        Ok(response) if response.status().is_success() => response,
+        Ok(response) => return Some(read(response).await),
+        Err(error) => return Some(Delivery::Lost(describe(&error))),
+    };
+    item(WatchItem::Opened);
+    let mut body = response.into_body();
+    let mut lines = Lines::default();
+    loop {
+        match body.frame().await {
+            None => return None,
+            Some(Err(error)) => return Some(Delivery::Lost(describe(&error))),
+            Some(Ok(frame)) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if lines.push(&data, |line| item(WatchItem::Line(line))).is_err() {
+                    return Some(Delivery::Lost(format!("a watch event of more than {LINE_MAX} bytes")));
+                }
+            }
+        }
+    }
+}
+
+/// Cuts a stream of bytes into lines, however they are chunked.
+#[derive(Debug, Default)]
+struct Lines {
+    partial: Vec<u8>,
+}
+
+struct LineTooLong;
+
+impl Lines {
+    fn push(&mut self, data: &Bytes, mut line: impl FnMut(Vec<u8>)) -> Result<(), LineTooLong> {
+        let mut rest = &data[..];
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            self.partial.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            let whole = std::mem::take(&mut self.partial);
+            if !whole.is_empty() {
+                line(whole);
+            }
+        }
+        self.partial.extend_from_slice(rest);
+        if self.partial.len() > LINE_MAX { Err(LineTooLong) } else { Ok(()) }
+    }
+}
+
+/// An error with all its causes: the outermost alone says `client error (Connect)`.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// etcd stores at most 1.5 MiB an object.
+const LINE_MAX: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_whole_however_the_stream_is_cut() {
+        let stream = b"one\n\ntwo\nthree";
+        for size in 1..=stream.len() {
+            let mut lines = Lines::default();
+            let mut seen = Vec::new();
+            for chunk in stream.chunks(size) {
+                let pushed = lines.push(&Bytes::copy_from_slice(chunk), |line| seen.push(line));
+                assert!(pushed.is_ok());
+            }
+            assert_eq!(seen, [b"one".to_vec(), b"two".to_vec()], "chunks of {size}");
+        }
+    }
+}
