@@ -1,2 +1,62 @@
-//! Placeholder.
-fn main() {}
+//! Development tasks: `cargo xtask test` is the gate, `verify` the checks without tests, `bench` compares with
+//! client-go, `control-plane` runs the real servers for trying things out.
+
+mod cargo;
+mod rungs;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use cargo::Cargo;
+use rungs::{Ladder, Rung};
+
+#[derive(Parser)]
+#[command(about, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the tests: the gate, or all of them with --full
+    Test {
+        /// Also run what takes too long for the gate
+        #[arg(long)]
+        full: bool,
+        /// Leave a rung out; the summary says so
+        #[arg(long, value_name = "RUNG")]
+        skip: Vec<Rung>,
+    },
+    /// Check format, lints, docs and dependencies; writes nothing
+    Verify,
+    /// Compare with client-go in one run on a real API server, and print ratios
+    Bench {
+        /// Passed on to the bench
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Build, start or stop a real kube-apiserver and etcd on loopback
+    ControlPlane {
+        /// `build`, `up` or `down`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    match Args::parse().command {
+        Command::Test { full, skip } => Ladder::new(full, skip).climb(),
+        Command::Verify => rungs::verify().map(|()| ExitCode::SUCCESS),
+        Command::Bench { args } => {
+            Cargo::release("build").workspace().arg("--bins").run()?;
+            cargo::run_binary("release", "leasehold-bench", &args)
+        }
+        Command::ControlPlane { args } => {
+            Cargo::new("build").workspace().arg("--bins").run()?;
+            cargo::run_binary("debug", "leasehold-control-plane", &args)
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The ladder of tests, from the least powerful kind that can fail upwards.
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
+
+use crate::cargo::{Cargo, Totals, root, run_binary, say, test_names};
+
+/// A rung of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rung {
+    /// Everything compiled once
+    Builds,
+    /// Unit tests, scenario files, property tests, doc tests
+    Unit,
+    /// kube-apiserver, etcd and client-go compiled, or found in the cache
+    Servers,
+    /// Library and sidecar against the real control plane, and with client-go
+    ControlPlane,
+}
+
+pub(crate) struct Ladder {
+    full: bool,
+    skip: Vec<Rung>,
+}
+
+enum Outcome {
+    Done(Totals),
+    Failed(String),
+    Skipped,
+}
+
+impl Ladder {
+    pub(crate) fn new(full: bool, skip: Vec<Rung>) -> Self {
+        Self { full, skip }
+    }
+
+    /// Climbs all rungs, prints a summary, and fails if any rung did.
+    pub(crate) fn climb(&self) -> Result<ExitCode> {
+        let mut results = Vec::new();
+        for &rung in Rung::value_variants() {
+            let begun = Instant::now();
+            let outcome = if self.skip.contains(&rung) {
+                Outcome::Skipped
+            } else {
+                say(&format!("\n== {} ==", rung.name()));
+                match self.run(rung) {
+                    Ok(totals) => Outcome::Done(totals),
+                    Err(error) => Outcome::Failed(format!("{error:#}")),
+                }
+            };
+            let compiled = rung != Rung::Builds || !matches!(outcome, Outcome::Failed(_));
+            results.push((rung, outcome, begun.elapsed()));
+            if !compiled {
+                break;
+            }
+        }
+        Ok(summary(&results))
+    }
+
+    fn run(&self, rung: Rung) -> Result<Totals> {
+        match rung {
+            Rung::Builds => {
+                Cargo::new("test").workspace().arg("--no-run").run()?;
+                Cargo::new("build").workspace().arg("--bins").run()?;
+                Ok(Totals::default())
+            }
+            Rung::Unit => unit(),
+            Rung::Servers => {
+                let code = run_binary("debug", "leasehold-control-plane", &["build".to_owned()])?;
+                if code == ExitCode::SUCCESS {
+                    Ok(Totals::default())
+                } else {
+                    bail!("the servers were not built")
+                }
+            }
+            Rung::ControlPlane => {
+                let mut call = Cargo::new("test").workspace().arg("--no-fail-fast");
+                for name in test_names(&root().join("e2e/tests"))? {
+                    call = call.arg("--test").arg(&name);
+                }
+                if self.full {
+                    call = call.env("LEASEHOLD_FULL", "1");
+                }
+                call.test()
+            }
+        }
+    }
+}
+
+impl Rung {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Builds => "builds",
+            Self::Unit => "unit",
+            Self::Servers => "servers",
+            Self::ControlPlane => "control-plane",
+        }
+    }
+}
+
+fn unit() -> Result<Totals> {
+    let mut call = Cargo::new("test").workspace().arg("--no-fail-fast").arg("--lib").arg("--bins");
+    for entry in root().join("crates").read_dir()? {
+        for name in test_names(&entry?.path().join("tests"))? {
+            call = call.arg("--test").arg(&name);
+        }
+    }
+    let tests = call.test()?;
+    let docs = Cargo::new("test").workspace().arg("--doc").test()?;
+    Ok(tests.plus(docs))
+}
+
+fn summary(results: &[(Rung, Outcome, Duration)]) -> ExitCode {
+    let mut totals = Totals::default();
+    let mut broken = 0;
+    say("\nrung           minutes  result");
+    for (rung, outcome, elapsed) in results {
+        let result = match outcome {
+            Outcome::Done(counts) if counts.passed + counts.failed == 0 => "done".to_owned(),
+            Outcome::Done(counts) => {
+                totals = totals.plus(*counts);
+                format!("{} passed, {} failed, {} ignored", counts.passed, counts.failed, counts.ignored)
+            }
+            Outcome::Failed(error) => {
+                broken += 1;
+                format!("FAILED: {error}")
+            }
+            Outcome::Skipped => "SKIPPED, as asked by --skip".to_owned(),
+        };
+        say(&format!("{:<14} {:>7.1}  {result}", rung.name(), elapsed.as_secs_f64() / 60.0));
+    }
+    let failed = totals.failed + broken;
+    say(&format!("\n{} passed, {failed} failed, {} skipped", totals.passed, totals.ignored));
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Format, lints, docs, dependencies.
+pub(crate) fn verify() -> Result<()> {
+    Cargo::new("fmt").arg("--all").arg("--check").run()?;
+    let strict = ["--", "-D", "warnings"];
+    let clippy = Cargo::new("clippy").workspace().arg("--all-targets");
+    strict.iter().fold(clippy, |call, arg| call.arg(arg)).run()?;
+    Cargo::new("doc").workspace().arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings").run()?;
+    deny()
+}
+
+/// Licences, sources and banned crates, by cargo-deny, which is installed into the target folder if it is not there.
+fn deny() -> Result<()> {
+    let tools = root().join("target/tools");
+    let program = tools.join("bin/cargo-deny");
+    if !program.exists() {
+        let folder = tools.to_string_lossy().into_owned();
+        Cargo::new("install").arg("cargo-deny").arg("--locked").arg("--root").arg(&folder).run()?;
+    }
+    let status = Command::new(&program)
+        .current_dir(root())
+        .args(["check", "bans", "licenses", "sources"])
+        .status()
+        .context("cargo-deny cannot be started")?;
+    if !status.success() {
+        bail!("cargo deny failed: {status}");
+    }
+    Ok(())
+}
