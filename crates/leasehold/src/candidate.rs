@@ -23,6 +23,7 @@ use crate::watchdog::{HardStop, Stopper, Watchdog};
 pub struct Candidate {
     config: Config,
     kube_config: Option<kube::Config>,
+    record_events: bool,
     stopper: Stopper,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
@@ -89,7 +90,7 @@ impl Candidate {
     }
 
     fn start(self) -> Result<Running, RunError> {
-        let Self { config, kube_config, stopper, shared, commands } = self;
+        let Self { config, kube_config, record_events, stopper, shared, commands } = self;
         let lease = config.lease.to_string();
         let watchdog = Arc::new(Watchdog::start(lease, stopper).map_err(RunError::Thread)?);
         let (terms_sender, terms) = mpsc::unbounded_channel();
@@ -108,7 +109,8 @@ impl Candidate {
                 let result = runtime.block_on(async {
                     let transport = connect(kube_config).await?;
                     let elector = Elector::new(config, clock::now());
-                    let (driver, events) = Driver::new(elector, shared, transport, watchdog, terms_sender);
+                    let (driver, events) =
+                        Driver::new(elector, shared, transport, watchdog, record_events, terms_sender);
                     match driver.run(events, commands).await {
                         Ok(result) => result.map_err(RunError::from),
                         Err(error) => Err(RunError::Thread(error)),
@@ -181,6 +183,7 @@ pub struct CandidateBuilder {
     accept_restore: bool,
     priority: u8,
     mode: Mode,
+    record_events: bool,
     stopper: Stopper,
 }
 
@@ -198,6 +201,7 @@ impl CandidateBuilder {
             accept_restore: false,
             priority: 0,
             mode: Mode::Library,
+            record_events: false,
             stopper: Box::new(abort),
         }
     }
@@ -271,6 +275,14 @@ impl CandidateBuilder {
         self
     }
 
+    /// Records Kubernetes Events about the Lease, `<identity> became leader` and `<identity> stopped leading`, as
+    /// client-go does. Default false, since it needs the right to create Events in the namespace.
+    #[must_use]
+    pub fn record_events(mut self, record_events: bool) -> Self {
+        self.record_events = record_events;
+        self
+    }
+
     /// Ends work that did not end in time, from a thread of its own, 500 ms before the lease is worth nothing.
     /// It must not return before the work is ended. Default: log the reason and abort the process.
     #[must_use]
@@ -304,6 +316,7 @@ impl CandidateBuilder {
         Ok(Candidate {
             config,
             kube_config: self.kube_config,
+            record_events: self.record_events,
             stopper: self.stopper,
             shared: Arc::new(shared),
             commands,

@@ -15,9 +15,10 @@ use leasehold_election::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::clock::{self, Timer};
+use crate::events;
 use crate::handle::{Command, Shared, Status};
 use crate::hint::hint;
 use crate::leadership::{Leadership, Published, Term};
@@ -35,6 +36,7 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     transport: Transport,
     watchdog: Arc<Watchdog>,
+    record_events: bool,
     terms: mpsc::UnboundedSender<Leadership>,
     term: Option<Arc<Term>>,
     stop_reason: Option<StopReason>,
@@ -49,6 +51,7 @@ pub(crate) struct Driver {
     state_since: Reading,
     state: State,
     finished: Option<Result<(), Failure>>,
+    last_event: Option<JoinHandle<()>>,
 }
 
 impl Driver {
@@ -57,6 +60,7 @@ impl Driver {
         shared: Arc<Shared>,
         transport: Transport,
         watchdog: Arc<Watchdog>,
+        record_events: bool,
         terms: mpsc::UnboundedSender<Leadership>,
     ) -> (Self, mpsc::UnboundedReceiver<Input>) {
         let (events, receiver) = mpsc::unbounded_channel();
@@ -65,6 +69,7 @@ impl Driver {
             shared,
             transport,
             watchdog,
+            record_events,
             terms,
             term: None,
             stop_reason: None,
@@ -78,6 +83,7 @@ impl Driver {
             state_since: clock::now(),
             state: State::Unknown,
             finished: None,
+            last_event: None,
         };
         (driver, receiver)
     }
@@ -102,6 +108,7 @@ impl Driver {
         loop {
             let wake_after = self.turn(event);
             if let Some(result) = self.finished.take() {
+                self.await_last_event().await;
                 return Ok(result);
             }
             timer.get_ref().set(Some(wake_after.unwrap_or(IDLE_MAX).min(IDLE_MAX)))?;
@@ -118,6 +125,18 @@ impl Driver {
                     Event::Election(Input::Wake)
                 }
             };
+        }
+    }
+
+    /// The Event of the last stop is on its way: give it a moment before the runtime ends.
+    async fn await_last_event(&mut self) {
+        if let Some(mut event) = self.last_event.take() {
+            let limit = std::pin::pin!(tokio::time::sleep(LAST_EVENT_MAX));
+            tokio::select! {
+                biased;
+                _ = &mut event => {}
+                () = limit => event.abort(),
+            }
         }
     }
 
@@ -271,6 +290,31 @@ impl Driver {
             _ => {}
         }
         self.shared.tell(change);
+        if self.record_events {
+            self.record_event(change);
+        }
+    }
+
+    fn record_event(&mut self, change: &Change) {
+        let config = self.elector.config();
+        let subject = events::Subject {
+            namespace: config.lease.namespace(),
+            lease: config.lease.name(),
+            lease_uid: self.elector.lease_uid(),
+            identity: config.identity.as_str(),
+        };
+        let Some(request) = events::record(change, &subject, clock::now()) else { return };
+        let client = self.transport.client(false);
+        self.last_event = Some(tokio::spawn(async move {
+            match transport::send(client, request).await {
+                Delivery::Response(response) if response.status().is_success() => {}
+                Delivery::Response(response) => {
+                    let message = String::from_utf8_lossy(response.body()).into_owned();
+                    tracing::warn!(status = %response.status(), message, "the Event was not recorded");
+                }
+                Delivery::Lost(message) => tracing::warn!(message, "the Event was not recorded"),
+            }
+        }));
     }
 
     fn note(&mut self, note: &Note) {
@@ -357,3 +401,4 @@ impl Drop for Driver {
 
 /// The longest sleep, so that the loop shows that it lives.
 const IDLE_MAX: Duration = Duration::from_secs(3);
+const LAST_EVENT_MAX: Duration = Duration::from_secs(1);

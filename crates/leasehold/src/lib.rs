@@ -34,6 +34,7 @@
 mod candidate;
 pub mod clock;
 mod driver;
+mod events;
 mod handle;
 mod hint;
 mod leadership;

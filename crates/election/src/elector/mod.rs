@@ -167,6 +167,11 @@ impl Elector {
         self.view.record().and_then(|record| record.transitions)
     }
 
+    /// The uid of the Lease as last read.
+    pub fn lease_uid(&self) -> Option<&str> {
+        self.view.record().map(|record| record.uid.as_str())
+    }
+
     /// The fencing token of the present term, until its work has ended.
     pub fn token(&self) -> Option<FencingToken> {
         self.term().and_then(Term::token)
