@@ -167,6 +167,9 @@ impl Elector {
                 self.remember(attempt);
                 self.handle_read_failure(&refusal);
             }
+            // The winner's event was faster than the refusal.
+            Answer::Refused(refusal)
+                if refusal.reason == Reason::Conflict && self.view.newest() > flight.newest_at_send => {}
             Answer::Refused(refusal) if refusal.reason == Reason::Conflict => {
                 // The winner's event is on its way; without a watch, only a read tells who won.
                 let wait =
