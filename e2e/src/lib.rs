@@ -1,1 +1,19 @@
-//! Placeholder.
+//! What the end-to-end tests stand on: a real control plane, real permissions,
+//! real processes, and client-go as the peer.
+//!
+//! Nothing here knows the library under test. Everything listens on loopback
+//! only, lives in folders of its own and is ended by process id, also when the
+//! test itself is killed.
+
+pub mod client_go;
+pub mod control_plane;
+pub mod piped;
+pub mod process;
+pub mod rbac;
+pub mod tools;
+
+pub use client_go::ClientGoCandidate;
+pub use control_plane::{ControlPlane, audit::AuditEvent};
+pub use piped::{Line, PipedProcess};
+pub use process::{Process, boottime_ns};
+pub use rbac::LeasePermission;
