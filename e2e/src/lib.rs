@@ -7,6 +7,7 @@
 
 pub mod client_go;
 pub mod control_plane;
+pub mod electorate;
 pub mod piped;
 pub mod process;
 pub mod rbac;
@@ -14,6 +15,7 @@ pub mod tools;
 
 pub use client_go::ClientGoCandidate;
 pub use control_plane::{ControlPlane, audit::AuditEvent};
+pub use electorate::{Elector, Electorate};
 pub use piped::{Line, PipedProcess};
 pub use process::{Process, boottime_ns};
 pub use rbac::LeasePermission;
