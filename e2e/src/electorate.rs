@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::control_plane::ControlPlane;
 use crate::piped::PipedProcess;
+use crate::process::boottime_ns;
 use crate::rbac::LeasePermission;
 use crate::tools;
 
@@ -56,9 +57,32 @@ pub struct Member {
     /// All that it has said so far.
     pub said: Vec<Said>,
     process: PipedProcess,
+    /// When it was seen to have ended, if it was killed.
+    pub(crate) ended_ns: Option<u64>,
+    pub(crate) was_paused: bool,
+    has_ended: bool,
 }
 
 impl Member {
+    /// Kills it; it has ended when this returns.
+    ///
+    /// # Errors
+    /// When it had ended already.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.ended_ns = Some(boottime_ns());
+        Ok(())
+    }
+
+    /// Stops it in its tracks (SIGSTOP).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn pause(&mut self) -> Result<()> {
+        self.was_paused = true;
+        self.process.pause()
+    }
+
     /// The process, to pause, resume or kill it.
     pub fn process(&mut self) -> &mut PipedProcess {
         &mut self.process
@@ -69,12 +93,13 @@ impl Member {
         self.said.iter().rev().find(|said| said.event == "sample")
     }
 
-    /// Whether it led when it last answered.
+    /// Whether it led when it last answered, and has not ended since.
     pub fn leads(&self) -> bool {
-        self.last_sample().and_then(|said| said.leading) == Some(true)
+        !self.has_ended && self.last_sample().and_then(|said| said.leading) == Some(true)
     }
 
     fn collect(&mut self) -> Result<()> {
+        self.has_ended = self.process.exit_status()?.is_some();
         for line in self.process.arrived_lines() {
             let said = serde_json::from_str(&line.text)
                 .with_context(|| format!("{} said {:?}", self.name, line.text))?;
@@ -127,7 +152,15 @@ impl Electorate {
             Elector::ClientGo => self.client_go_command(kubeconfig, name).await?,
         };
         let process = PipedProcess::spawn(command)?;
-        self.members.push(Member { name: name.to_owned(), elector, said: Vec::new(), process });
+        self.members.push(Member {
+            name: name.to_owned(),
+            elector,
+            said: Vec::new(),
+            process,
+            ended_ns: None,
+            was_paused: false,
+            has_ended: false,
+        });
         Ok(self.members.len() - 1)
     }
 

@@ -1,13 +1,14 @@
 //! What the end-to-end tests stand on: a real control plane, real permissions,
 //! real processes, and client-go as the peer.
 //!
-//! Nothing here knows the library under test. Everything listens on loopback
+//! Everything listens on loopback
 //! only, lives in folders of its own and is ended by process id, also when the
 //! test itself is killed.
 
 pub mod client_go;
 pub mod control_plane;
 pub mod electorate;
+mod judge;
 pub mod piped;
 pub mod process;
 pub mod rbac;
