@@ -80,13 +80,26 @@ impl Leadership {
         }
     }
 
-    /// Waits until `lead_until` has moved on, or the work has to stop.
-    pub async fn renewed(&self) {
-        let mut renewals = self.shared.renewals.subscribe();
+    /// The renewals of this term from now on, none of them missed between two calls.
+    pub fn renewals(&self) -> Renewals {
+        Renewals { leadership: self.clone(), renewals: self.shared.renewals.subscribe() }
+    }
+}
+
+/// The renewals of one term.
+#[derive(Clone, Debug)]
+pub struct Renewals {
+    leadership: Leadership,
+    renewals: watch::Receiver<()>,
+}
+
+impl Renewals {
+    /// Waits until `lead_until` has moved on. `None` once the work has to stop.
+    pub async fn next(&mut self) -> Option<()> {
         tokio::select! {
             biased;
-            _ = self.stopping() => {}
-            _ = renewals.changed() => {}
+            _ = self.leadership.stopping() => None,
+            changed = self.renewals.changed() => changed.ok(),
         }
     }
 }

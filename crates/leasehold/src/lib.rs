@@ -45,7 +45,7 @@ mod watchdog;
 pub use candidate::{BuildError, Candidate, CandidateBuilder, RunError};
 pub use handle::{Handle, Status};
 pub use kube;
-pub use leadership::{Deadline, Leadership, NotLeader};
+pub use leadership::{Deadline, Leadership, NotLeader, Renewals};
 pub use leasehold_election::{
     Change, Failure, FencingToken, Gate, IdentityError, KILL_MARGIN, LeaseNameError, Mode, OnMissing, Stale,
     State, StopReason, Timing, TimingError, TimingSettings, UnknownWord,
