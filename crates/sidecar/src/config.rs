@@ -1,0 +1,193 @@
+//! Flags made sense of, with errors that say what to do.
+
+use std::env;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use leasehold::{Mode, OnMissing, Timing, TimingSettings};
+
+use crate::args::{Args, LogFormat, OnLost};
+
+/// What one election is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) namespace: String,
+    pub(crate) lease: String,
+    pub(crate) identity: Option<String>,
+    pub(crate) timing: Timing,
+    pub(crate) stop_timeout: Duration,
+    pub(crate) on_missing: OnMissing,
+    pub(crate) on_lost: OnLost,
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) control: Option<Listener>,
+    pub(crate) probes: Option<SocketAddr>,
+    pub(crate) peers: bool,
+    pub(crate) accept_restore: bool,
+    pub(crate) priority: u8,
+    pub(crate) events: bool,
+    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) context: Option<String>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_level: String,
+}
+
+/// Where the service asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listener {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Config {
+    /// How the work is run, for the mark of each term.
+    pub(crate) fn mode(&self) -> Mode {
+        if self.file.is_some() { Mode::File } else { Mode::Http }
+    }
+}
+
+impl TryFrom<Args> for Config {
+    type Error = anyhow::Error;
+
+    fn try_from(args: Args) -> Result<Self> {
+        if !args.command.is_empty() {
+            bail!(
+                "this version does not run a command; let the service ask the file or HTTP whether it leads"
+            );
+        }
+        if !args.leader_elect || !args.use_cluster_credentials {
+            bail!("electing is all that this program does; --leader-elect=false cannot be");
+        }
+        let lease = args.lease.context("--lease is missing: the name of the Lease (LEADER_ELECTOR_LEASE)")?;
+        let settings = match args.ttl {
+            Some(ttl) => TimingSettings::from_lease_duration(ttl),
+            None => TimingSettings {
+                lease_duration: args.lease_duration,
+                renew_deadline: args.renew_deadline,
+                retry_period: args.retry_period,
+                ..TimingSettings::default()
+            },
+        };
+        let settings = TimingSettings { lost_stop_timeout: args.lost_stop_timeout, ..settings };
+        Ok(Self {
+            namespace: namespace(args.namespace)?,
+            lease,
+            identity: args.identity,
+            timing: settings.build().context("these timings cannot hold")?,
+            stop_timeout: args.stop_timeout,
+            on_missing: args.on_missing,
+            on_lost: args.on_lost,
+            file: (!is_off(&args.file)).then(|| args.file.into()),
+            control: control(&args.http).context("--http")?,
+            probes: address(&args.probe_addr).context("--probe-addr")?,
+            peers: !args.no_peers,
+            accept_restore: args.accept_restore,
+            priority: args.priority,
+            events: args.events,
+            kubeconfig: args.kubeconfig,
+            context: args.context,
+            log_format: args.log_format,
+            log_level: args.log_level,
+        })
+    }
+}
+
+fn namespace(flag: Option<String>) -> Result<String> {
+    let pod = || env::var("POD_NAMESPACE").ok().filter(|namespace| !namespace.is_empty());
+    let account = || Some(std::fs::read_to_string(SERVICE_ACCOUNT_NAMESPACE).ok()?.trim().to_owned());
+    flag.or_else(pod).or_else(account).ok_or_else(|| {
+        anyhow!("--namespace is missing, and this is no Pod; set it, or POD_NAMESPACE by the downward API")
+    })
+}
+
+fn control(text: &str) -> Result<Option<Listener>> {
+    match text.strip_prefix("unix:") {
+        Some("") => bail!("unix: needs a path"),
+        Some(path) => Ok(Some(Listener::Unix(path.into()))),
+        None => Ok(address(text)?.map(Listener::Tcp)),
+    }
+}
+
+/// Reads `127.0.0.1:4040`, `[::1]:4040`, `localhost:4040`, `:4040` for all addresses as Go does, or `off`.
+fn address(text: &str) -> Result<Option<SocketAddr>> {
+    if is_off(text) {
+        return Ok(None);
+    }
+    let all = text.strip_prefix(':').and_then(|port| port.parse().ok());
+    let loopback = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    let socket = match (all, loopback) {
+        (Some(port), _) => Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+        (None, Some(port)) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        (None, None) => text.parse().ok(),
+    };
+    let socket = socket
+        .with_context(|| format!("{text:?} is no address; write 127.0.0.1:4040, [::1]:4040, :4040 or off"))?;
+    Ok(Some(socket))
+}
+
+fn is_off(text: &str) -> bool {
+    text.is_empty() || text == "off"
+}
+
+const SERVICE_ACCOUNT_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::Cli;
+
+    fn config(flags: &[&str]) -> Result<Config> {
+        let all = ["leader-elector", "--lease", "db", "--namespace", "prod"].iter().chain(flags);
+        Config::try_from(Cli::try_parse_from(all)?.args)
+    }
+
+    fn error(flags: &[&str]) -> String {
+        format!("{:#}", config(flags).unwrap_err())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_field() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.timing, Timing::default());
+        assert_eq!(config.file, Some("/tmp/is-leader".into()));
+        assert_eq!(config.probes, Some("0.0.0.0:8081".parse().unwrap()));
+        assert_eq!(config.mode(), Mode::File);
+    }
+
+    #[test]
+    fn ttl_scales_all_timings() {
+        let timing = config(&["--ttl", "30s"]).unwrap().timing;
+        let seconds =
+            [timing.lease_duration(), timing.renew_deadline(), timing.retry_period()].map(|t| t.as_secs());
+        assert_eq!(seconds, [30, 20, 4]);
+    }
+
+    #[test]
+    fn timings_that_cannot_hold_are_refused_with_the_arithmetic() {
+        let message = error(&["--renew-deadline", "14500ms"]);
+        assert!(message.contains("14.5s + lost-stop timeout 0ns + kill margin 500ms = 15s"), "{message}");
+        let fractional = ["--lease-duration", "1500ms", "--renew-deadline", "1s", "--retry-period", "200ms"];
+        assert!(error(&fractional).contains("not a whole number of seconds"));
+    }
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        assert_eq!(
+            config(&["--http", "unix:/run/le.sock"]).unwrap().control,
+            Some(Listener::Unix("/run/le.sock".into()))
+        );
+        assert_eq!(config(&["--http", "off"]).unwrap().control, None);
+        let all = config(&["--http", "0.0.0.0:4040"]).unwrap().control;
+        assert_eq!(all, Some(Listener::Tcp("0.0.0.0:4040".parse().unwrap())));
+        assert!(error(&["--probe-addr", "8081"]).contains("\"8081\" is no address"));
+    }
+
+    #[test]
+    fn what_this_version_cannot_do_is_refused_and_not_ignored() {
+        assert!(error(&["--", "mysqld"]).contains("does not run a command"));
+        assert!(error(&["--leader-elect=false"]).contains("electing is all"));
+    }
+}

@@ -1,0 +1,232 @@
+//! The sidecar at work: listeners, signals, the election, and the file as its work.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use leasehold::kube::config::{Config as KubeConfig, KubeConfigOptions, Kubeconfig};
+use leasehold::{Candidate, Change, Handle, Leadership, clock};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{LogFormat, OnLost};
+use crate::config::{Config, Listener};
+use crate::file::LeaderFile;
+use crate::http;
+
+/// How the sidecar ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// Asked to stop, and stopped. 0.
+    Stopped,
+    /// The flags or the environment cannot be used, or the election could not start. 2.
+    Unusable,
+    /// Leadership was lost, and `--on-lost exit` was given. 75, EX_TEMPFAIL.
+    Lost,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(match status {
+            ExitStatus::Stopped => 0,
+            ExitStatus::Unusable => 2,
+            ExitStatus::Lost => 75,
+        })
+    }
+}
+
+/// Elects until a signal comes.
+///
+/// # Errors
+///
+/// If the election cannot start.
+pub fn run(config: &Config) -> Result<ExitStatus> {
+    log_to_stderr(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(elect(config))
+}
+
+async fn elect(config: &Config) -> Result<ExitStatus> {
+    let file = config.file.clone().map(|path| {
+        let shown = path.display().to_string();
+        LeaderFile::prepare(path).with_context(|| {
+            format!("the is-leader file {shown} cannot be written; mount an emptyDir there, name another --file, or --file off")
+        })
+    });
+    let file = file.transpose()?.map(Arc::new);
+    let candidate = candidate(config).await?;
+    let handle = candidate.handle();
+    listen(config, &handle).await?;
+    stop_on_signals(handle.clone())?;
+    let lost = note_loss(config.on_lost, handle.clone());
+    tracing::info!(lease = %config.lease, namespace = %config.namespace, identity = candidate.identity(), "campaigning");
+    candidate.run(|leadership| publish(leadership, file.clone())).await?;
+    Ok(if lost.load(Ordering::SeqCst) { ExitStatus::Lost } else { ExitStatus::Stopped })
+}
+
+async fn candidate(config: &Config) -> Result<Candidate> {
+    let mut builder = Candidate::builder(&config.namespace, &config.lease)
+        .timing(config.timing.clone())
+        .stop_timeout(config.stop_timeout)
+        .on_missing(config.on_missing)
+        .peers(config.peers)
+        .accept_restore(config.accept_restore)
+        .priority(config.priority)
+        .record_events(config.events)
+        .mode(config.mode());
+    if let Some(identity) = &config.identity {
+        builder = builder.identity(identity);
+    }
+    if config.kubeconfig.is_some() || config.context.is_some() {
+        builder = builder.kube_config(kube_config(config).await?);
+    }
+    Ok(builder.build()?)
+}
+
+async fn kube_config(config: &Config) -> Result<KubeConfig> {
+    let options = KubeConfigOptions { context: config.context.clone(), ..KubeConfigOptions::default() };
+    match &config.kubeconfig {
+        Some(path) => {
+            let shown = path.display();
+            let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("kubeconfig {shown}"))?;
+            KubeConfig::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .with_context(|| format!("kubeconfig {shown}"))
+        }
+        None => KubeConfig::from_kubeconfig(&options).await.context("the kubeconfig of KUBECONFIG"),
+    }
+}
+
+/// The work of a term: saying so in the file, and taking it back before the lease is released.
+async fn publish(leadership: Leadership, file: Option<Arc<LeaderFile>>) {
+    let Some(file) = file else {
+        leadership.stopping().await;
+        return;
+    };
+    let mut renewals = leadership.renewals();
+    loop {
+        if let Err(error) = file.write(&leadership) {
+            // A leader that nobody can see is none: let another one lead.
+            tracing::error!(%error, file = %file.path().display(), "the is-leader file cannot be written; stepping down");
+            break;
+        }
+        if renewals.next().await.is_none() {
+            break;
+        }
+    }
+    take_back(&leadership, &file).await;
+}
+
+/// The work has not ended as long as the file may be believed.
+async fn take_back(leadership: &Leadership, file: &LeaderFile) {
+    let lead_until = Duration::from_nanos(leadership.lead_until().boottime_ns);
+    while let Err(error) = file.take_back() {
+        let left = lead_until.saturating_sub(clock::boottime());
+        tracing::error!(%error, ?left, file = %file.path().display(), "the is-leader file cannot be removed");
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(TAKE_BACK_PAUSE)).await;
+    }
+}
+
+/// Both listeners are bound before the campaign begins, so that a port in use is known at once.
+async fn listen(config: &Config, handle: &Handle) -> Result<()> {
+    match &config.control {
+        Some(Listener::Tcp(address)) => {
+            let writable = address.ip().is_loopback();
+            if !writable {
+                tracing::warn!(%address, "HTTP is open beyond this Pod, and therefore read-only");
+            }
+            serve(bind("--http", *address).await?, http::control(handle.clone(), writable));
+        }
+        Some(Listener::Unix(path)) => {
+            // A socket left behind by an earlier process refuses to be bound again.
+            if path.exists() {
+                std::fs::remove_file(path)
+                    .with_context(|| format!("removing the old socket {}", path.display()))?;
+            }
+            let listener =
+                UnixListener::bind(path).with_context(|| format!("--http unix:{}", path.display()))?;
+            let router = http::control(handle.clone(), true);
+            tokio::spawn(async move { axum::serve(listener, router).await });
+        }
+        None => {}
+    }
+    if let Some(address) = config.probes {
+        serve(bind("--probe-addr", address).await?, http::probes(handle.clone()));
+    }
+    Ok(())
+}
+
+async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{flag} {address} cannot be listened on; is another process of this Pod using the port?")
+    })
+}
+
+fn serve(listener: TcpListener, router: axum::Router) {
+    tokio::spawn(async move { axum::serve(listener, router).await });
+}
+
+/// The first signal stops as planned, the second ends at once.
+fn stop_on_signals(handle: Handle) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be received")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be received")?;
+    tokio::spawn(async move {
+        let mut signals = 0;
+        loop {
+            let code = tokio::select! {
+                _ = terminate.recv() => 128 + 15,
+                _ = interrupt.recv() => 128 + 2,
+            };
+            signals += 1;
+            if signals > 1 {
+                tracing::warn!("second signal, ending at once");
+                std::process::exit(code);
+            }
+            tracing::info!("signal received, stopping");
+            handle.stop();
+        }
+    });
+    Ok(())
+}
+
+/// With `--on-lost exit`, a leadership that was lost ends the candidate.
+fn note_loss(on_lost: OnLost, handle: Handle) -> Arc<AtomicBool> {
+    let lost = Arc::new(AtomicBool::new(false));
+    if on_lost == OnLost::Exit {
+        let mut changes = handle.changes();
+        let noted = Arc::clone(&lost);
+        tokio::spawn(async move {
+            while let Some(change) = changes.recv().await {
+                if matches!(&change, Change::Stopping { reason } if !reason.is_planned()) {
+                    noted.store(true, Ordering::SeqCst);
+                    handle.stop();
+                }
+            }
+        });
+    }
+    lost
+}
+
+fn log_to_stderr(config: &Config) -> Result<()> {
+    let filter = EnvFilter::try_new(&config.log_level)
+        .with_context(|| format!("--log-level {:?} is no level or filter", config.log_level))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let result = match config.log_format {
+        LogFormat::Text => {
+            subscriber.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+        }
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    };
+    // A program that embeds this one may have its own.
+    result.ok();
+    Ok(())
+}
+
+const TAKE_BACK_PAUSE: Duration = Duration::from_millis(100);
