@@ -56,6 +56,8 @@ pub struct Member {
     pub elector: Elector,
     /// All that it has said so far.
     pub said: Vec<Said>,
+    /// CLOCK_BOOTTIME just before its process was started.
+    pub started_ns: u64,
     process: PipedProcess,
     /// When it was seen to have ended, if it was killed.
     pub(crate) ended_ns: Option<u64>,
@@ -151,11 +153,13 @@ impl Electorate {
             Elector::Ours => self.our_command(kubeconfig, name)?,
             Elector::ClientGo => self.client_go_command(kubeconfig, name).await?,
         };
+        let started_ns = boottime_ns();
         let process = PipedProcess::spawn(command)?;
         self.members.push(Member {
             name: name.to_owned(),
             elector,
             said: Vec::new(),
+            started_ns,
             process,
             ended_ns: None,
             was_paused: false,
@@ -198,14 +202,21 @@ impl Electorate {
     /// Asks all candidates once, and takes in what they have said.
     ///
     /// # Errors
-    /// When one says what is no line of a candidate.
+    /// As [`listen`](Self::listen).
     pub fn probe(&mut self) -> Result<()> {
         for member in &mut self.members {
             // One that has ended cannot be asked: that it says no more is its answer.
             member.process.write_line("probe").ok();
-            member.collect()?;
         }
-        Ok(())
+        self.listen()
+    }
+
+    /// Takes in what all candidates have said, and asks nothing: what is measured is not disturbed.
+    ///
+    /// # Errors
+    /// When one says what is no line of a candidate.
+    pub fn listen(&mut self) -> Result<()> {
+        self.members.iter_mut().try_for_each(Member::collect)
     }
 
     /// Asks all candidates every few milliseconds for this long.
@@ -257,7 +268,8 @@ impl Electorate {
         leaders(&self.members).first().copied().context("a leader was there a moment ago")
     }
 
-    fn describe(&self) -> String {
+    /// What each candidate last said and logged, for an error message.
+    pub fn describe(&self) -> String {
         let tails = self.members.iter().map(|member| {
             let errors = member.process.errors();
             let lines: Vec<&str> = errors.lines().collect();
