@@ -1,0 +1,55 @@
+//! leasehold and client-go side by side: `cargo xtask bench`.
+//!
+//! Both campaign with the same timings, on one API server, in the same run, in interleaved rounds. Each elector has
+//! Leases of its own: what is compared is the elector, not how they share one.
+
+mod arena;
+mod args;
+mod figures;
+mod handover;
+mod report;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+use arena::Ground;
+use args::{Args, Output, What};
+use figures::Measure;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Err(error) = bench(&Args::parse()).await else { return ExitCode::SUCCESS };
+    // Where stderr is closed, the exit code has to say it alone.
+    writeln!(io::stderr(), "error: {error:#}").ok();
+    ExitCode::FAILURE
+}
+
+async fn bench(args: &Args) -> Result<()> {
+    let timing = &args.lease_duration;
+    progress("starting etcd and kube-apiserver");
+    let ground = Ground::prepare(timing.clone()).await?;
+    let mut measures = Vec::new();
+    for what in args.wanted() {
+        measures.extend(measure(&ground, what, args).await.with_context(|| format!("measuring {what:?}"))?);
+    }
+    let result = match args.output {
+        Output::Table => format!("{}\n\n{}", report::headline(timing)?, report::table(&measures)),
+        Output::Json => serde_json::to_string_pretty(&report::document(&measures, timing)?)?,
+    };
+    writeln!(io::stdout(), "{result}").context("writing the result")
+}
+
+async fn measure(ground: &Ground, what: What, args: &Args) -> Result<Vec<Measure>> {
+    match what {
+        What::Graceful => handover::graceful(ground, args.rounds).await,
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Tells on stderr what goes on; nobody has to listen.
+pub(crate) fn progress(text: &str) {
+    writeln!(io::stderr(), "{text}").ok();
+}
