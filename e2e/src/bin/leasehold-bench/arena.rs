@@ -12,7 +12,7 @@ use kube::api::{Api, PostParams};
 use leasehold::Timing;
 use leasehold_apiserver::FaultProxy;
 use leasehold_e2e::electorate::{Said, kubeconfig};
-use leasehold_e2e::{ControlPlane, Elector, Electorate, LeasePermission};
+use leasehold_e2e::{AuditEvent, ControlPlane, Elector, Electorate, LeasePermission};
 
 /// What all measurements stand on.
 pub(crate) struct Ground {
@@ -174,7 +174,12 @@ impl<'a> Arena<'a> {
         Ok(())
     }
 
-    fn is_begin(&self, said: &Said) -> bool {
+    /// Everything in the API server's audit log.
+    pub(crate) fn audit_events(&self) -> Result<Vec<AuditEvent>> {
+        self.ground.control_plane.audit_events()
+    }
+
+    pub(crate) fn is_begin(&self, said: &Said) -> bool {
         said.event
             == match self.elector {
                 Elector::Ours => "work_began",
@@ -199,6 +204,9 @@ pub(crate) fn seconds(from_ns: u64, to_ns: u64) -> f64 {
     let length = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
     if to_ns >= from_ns { length(to_ns - from_ns) } else { -length(from_ns - to_ns) }
 }
+
+/// A leader and two standbys: as many as survive one failure during a roll-out.
+pub(crate) const CANDIDATES: u32 = 3;
 
 const LEASE: &str = "leader";
 const LISTEN_INTERVAL: Duration = Duration::from_millis(5);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use leasehold_e2e::{Elector, boottime_ns};
 
-use crate::arena::{Arena, Ground, Wiring, elector_name, seconds};
+use crate::arena::{Arena, CANDIDATES, Ground, Wiring, elector_name, seconds};
 use crate::figures::{Measure, Pair, Unit, order};
 use crate::progress;
 
@@ -12,12 +12,20 @@ use crate::progress;
 enum Departure {
     /// SIGTERM: it stops its work and releases.
     Planned,
+    /// SIGKILL: it stops at once, and nobody is told.
+    Crash,
 }
 
 /// From SIGTERM to the leader until another candidate's work begins.
 pub(crate) async fn graceful(ground: &Ground, rounds: u32) -> Result<Vec<Measure>> {
     let measure = Measure::new("graceful", "graceful hand-over", Unit::Seconds);
     Ok(vec![hand_overs(ground, Departure::Planned, rounds, measure).await?])
+}
+
+/// From a kill of the leader until another candidate's work begins.
+pub(crate) async fn crash(ground: &Ground, rounds: u32) -> Result<Vec<Measure>> {
+    let measure = Measure::new("crash", "crash of the process", Unit::Seconds);
+    Ok(vec![hand_overs(ground, Departure::Crash, rounds, measure).await?])
 }
 
 async fn hand_overs(
@@ -62,9 +70,7 @@ impl Arena<'_> {
         let member = &mut self.electorate.members[position];
         match departure {
             Departure::Planned => member.process().terminate(),
+            Departure::Crash => member.kill(),
         }
     }
 }
-
-/// A leader and two standbys: as many as survive one failure during a roll-out.
-const CANDIDATES: u32 = 3;

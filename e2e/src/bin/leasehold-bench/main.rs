@@ -5,9 +5,14 @@
 
 mod arena;
 mod args;
+mod cut;
 mod figures;
 mod handover;
 mod report;
+mod size;
+mod start;
+mod steady;
+mod usage;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -45,7 +50,11 @@ async fn bench(args: &Args) -> Result<()> {
 async fn measure(ground: &Ground, what: What, args: &Args) -> Result<Vec<Measure>> {
     match what {
         What::Graceful => handover::graceful(ground, args.rounds).await,
-        _ => Ok(Vec::new()),
+        What::Crash => handover::crash(ground, args.crashes).await,
+        What::Cut => cut::cut(ground, args.cuts).await,
+        What::Start => start::start(ground, args.starts).await,
+        What::Steady => steady::steady(ground, args.steady).await,
+        What::Size => size::size(args.dist).await,
     }
 }
 

@@ -1,0 +1,67 @@
+//! What a process uses, by the kernel's account in `/proc`.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// The memory that a process has in RAM, in bytes.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn resident_bytes(id: u32) -> Result<f64> {
+    let status = read(format!("/proc/{id}/status"))?;
+    let kibibytes = resident_kibibytes(&status).with_context(|| format!("no VmRSS of process {id}"))?;
+    Ok(f64::from(kibibytes) * 1024.0)
+}
+
+/// The CPU time that the living threads of a process have used: in nanoseconds, where `/proc/<pid>/stat` counts in
+/// ticks of 10 ms, of which an elector needs few in a minute. What ended threads used is not in it.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn cpu_time(id: u32) -> Result<Duration> {
+    let folder = format!("/proc/{id}/task");
+    let mut nanoseconds = 0;
+    for task in fs::read_dir(&folder).with_context(|| format!("listing {folder}"))? {
+        let path = task?.path().join("schedstat");
+        let schedstat = read(&path)?;
+        let first = schedstat.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+        nanoseconds += first.with_context(|| format!("{} holds {schedstat:?}", path.display()))?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+fn resident_kibibytes(status: &str) -> Option<u32> {
+    let value = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_uses_memory_and_ever_more_cpu_time() {
+        let id = std::process::id();
+        assert!(resident_bytes(id).unwrap() > 100_000.0);
+        let before = cpu_time(id).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_millis(50);
+        while std::time::Instant::now() < deadline {
+            std::hint::spin_loop();
+        }
+        assert!(cpu_time(id).unwrap() > before);
+    }
+
+    #[test]
+    fn an_ended_process_is_an_error_that_names_it() {
+        let error = resident_bytes(u32::MAX).unwrap_err().to_string();
+        assert!(error.contains(&u32::MAX.to_string()), "{error}");
+    }
+}
