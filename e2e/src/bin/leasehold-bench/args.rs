@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Measure only these
     #[arg(long, value_delimiter = ',', value_name = "WHAT")]
     pub(crate) only: Vec<What>,
-    /// Build the small static sidecar first, to measure its size
+    /// Build the small static sidecar first, to measure it too
     #[arg(long)]
     pub(crate) dist: bool,
     /// How the result is printed
@@ -61,6 +61,8 @@ pub(crate) enum What {
     Steady,
     /// From the start of a process until its work begins, on a free Lease
     Start,
+    /// Memory of the sidecar while it leads
+    Sidecar,
     /// Sizes of the programs
     Size,
 }

@@ -9,6 +9,7 @@ mod cut;
 mod figures;
 mod handover;
 mod report;
+mod sidecar;
 mod size;
 mod start;
 mod steady;
@@ -34,6 +35,9 @@ async fn main() -> ExitCode {
 
 async fn bench(args: &Args) -> Result<()> {
     let timing = &args.lease_duration;
+    if args.dist {
+        tokio::task::spawn_blocking(size::build_dist).await.context("building the static sidecar")??;
+    }
     progress("starting etcd and kube-apiserver");
     let ground = Ground::prepare(timing.clone()).await?;
     let mut measures = Vec::new();
@@ -54,7 +58,8 @@ async fn measure(ground: &Ground, what: What, args: &Args) -> Result<Vec<Measure
         What::Cut => cut::cut(ground, args.cuts).await,
         What::Start => start::start(ground, args.starts).await,
         What::Steady => steady::steady(ground, args.steady).await,
-        What::Size => size::size(args.dist).await,
+        What::Sidecar => sidecar::memory(ground).await,
+        What::Size => size::size().await,
     }
 }
 

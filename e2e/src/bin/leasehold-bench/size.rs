@@ -14,17 +14,14 @@ use crate::progress;
 
 /// The sidecar as this bench was built, the small static one if it is there, and client-go's candidate, which is
 /// static and stripped.
-pub(crate) async fn size(build_dist: bool) -> Result<Vec<Measure>> {
-    let sidecar = sibling(SIDECAR)?;
+pub(crate) async fn size() -> Result<Vec<Measure>> {
+    let sidecar = sidecar()?;
     let client_go =
         tokio::task::spawn_blocking(tools::ensure_client_go).await.context("building client-go")??;
     let mut built = Measure::new("size", "program: sidecar as built for this run", Unit::Bytes);
     built.add(Elector::Ours, bytes(&sidecar)?);
     built.add(Elector::ClientGo, bytes(&client_go)?);
     let mut measures = vec![built];
-    if build_dist {
-        tokio::task::spawn_blocking(build).await.context("building the static sidecar")??;
-    }
     if let Some(dist) = find_dist(&sidecar) {
         let mut small = Measure::new("size-dist", "program: sidecar, static (profile dist)", Unit::Bytes);
         small.add(Elector::Ours, bytes(&dist)?);
@@ -36,8 +33,13 @@ pub(crate) async fn size(build_dist: bool) -> Result<Vec<Measure>> {
     Ok(measures)
 }
 
-/// As the image is built: see `deploy/Containerfile`.
-fn build() -> Result<()> {
+/// The sidecar as this bench was built.
+pub(crate) fn sidecar() -> Result<PathBuf> {
+    sibling(SIDECAR)
+}
+
+/// Builds the static sidecar as the image has it: see `deploy/Containerfile`.
+pub(crate) fn build_dist() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a package in a workspace")?;
     progress("size: building the static sidecar");
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -50,8 +52,8 @@ fn build() -> Result<()> {
     Ok(())
 }
 
-/// `<target>/<triple>/dist` or `<target>/dist`, where `<target>` is the grandparent of what this run was built into.
-fn find_dist(sidecar: &Path) -> Option<PathBuf> {
+/// The static sidecar, if it was built: in `<target>/<triple>/dist` or `<target>/dist`, where `<target>` is the grandparent of what this run was built into.
+pub(crate) fn find_dist(sidecar: &Path) -> Option<PathBuf> {
     let folder = sidecar.ancestors().nth(2)?;
     let candidates = [folder.join(target()).join("dist"), folder.join("dist")];
     candidates.into_iter().map(|folder| folder.join(SIDECAR)).find(|path| path.is_file())
