@@ -43,7 +43,8 @@ pub struct AuditEvent {
 /// The sender of a request.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AuditUser {
-    /// For a service account `system:serviceaccount:<namespace>:<name>`.
+    /// For a service account `system:serviceaccount:<namespace>:<name>`; empty when the sender was not recognised.
+    #[serde(default)]
     pub username: String,
     /// The groups that it was authenticated into.
     #[serde(default)]
@@ -125,6 +126,16 @@ mod tests {
         assert_eq!(events.len(), 1);
         assert_eq!((events[0].verb.as_str(), events[0].code()), ("watch", Some(200)));
         assert!(!events[0].is_about_lease("n", "l"), "a started watch is not a finished request");
+    }
+
+    #[test]
+    fn a_request_of_nobody_is_an_event_too() {
+        // A request that a cut off client-go sent late was answered 401, and the whole log was refused for it.
+        let unauthorized = WATCH.replace(r#"{"username":"u"}"#, "{}").replace("200", "401");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), format!("{unauthorized}\n")).unwrap();
+        let events = read(file.path()).unwrap();
+        assert_eq!((events[0].user.username.as_str(), events[0].code()), ("", Some(401)));
     }
 
     #[test]
