@@ -41,14 +41,23 @@ async fn bench(args: &Args) -> Result<()> {
     progress("starting etcd and kube-apiserver");
     let ground = Ground::prepare(timing.clone()).await?;
     let mut measures = Vec::new();
+    let mut failure = Ok(());
     for what in args.wanted() {
-        measures.extend(measure(&ground, what, args).await.with_context(|| format!("measuring {what:?}"))?);
+        match measure(&ground, what, args).await {
+            Ok(measured) => measures.extend(measured),
+            Err(error) => {
+                // Minutes of measuring are not thrown away: what there is is printed, and the exit code says the rest.
+                failure = Err(error.context(format!("measuring {what:?}")));
+                break;
+            }
+        }
     }
     let result = match args.output {
         Output::Table => format!("{}\n\n{}", report::headline(timing)?, report::table(&measures)),
         Output::Json => serde_json::to_string_pretty(&report::document(&measures, timing)?)?,
     };
-    writeln!(io::stdout(), "{result}").context("writing the result")
+    writeln!(io::stdout(), "{result}").context("writing the result")?;
+    failure
 }
 
 async fn measure(ground: &Ground, what: What, args: &Args) -> Result<Vec<Measure>> {
