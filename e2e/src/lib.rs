@@ -12,6 +12,7 @@ mod judge;
 pub mod piped;
 pub mod process;
 pub mod rbac;
+pub mod sidecar;
 pub mod tools;
 
 pub use client_go::ClientGoCandidate;
