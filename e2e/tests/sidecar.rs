@@ -1,14 +1,17 @@
 //! The sidecar on the real API server with the least-privilege Role: what a service, a kubelet and a person see of it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, end a test by panicking")]
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, PostParams};
-use leasehold_e2e::sidecar::{Sidecar, SidecarSettings};
-use leasehold_e2e::{ControlPlane, LeasePermission};
+use kube::api::{Api, PostParams, WatchEvent, WatchParams};
+use leasehold_e2e::sidecar::{Content, FileSampler, Sidecar, SidecarSettings};
+use leasehold_e2e::{ControlPlane, LeasePermission, boottime_ns};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 /// Longer than anything that works ever takes: it only ends what is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,6 +36,26 @@ impl Ground {
 
     fn leases(&self) -> Api<Lease> {
         Api::namespaced(self.admin.clone(), self.permission.namespace())
+    }
+
+    /// Watches for the first change of the holder, and tells whether `file` was gone when it was seen.
+    async fn watch_for_change(&self, holder: String, file: PathBuf) -> Result<JoinHandle<Result<bool>>> {
+        let leases = self.leases();
+        let version = leases.get("leader").await?.metadata.resource_version.unwrap();
+        Ok(tokio::spawn(async move {
+            let only = WatchParams::default().fields("metadata.name=leader");
+            let mut events = leases.watch(&only, &version).await?.boxed();
+            while let Some(event) = events.try_next().await? {
+                let WatchEvent::Modified(lease) = event else {
+                    bail!("{event:?} of a lease that is only renewed")
+                };
+                let seen = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+                if !seen.starts_with(&holder) {
+                    return Ok(!file.exists());
+                }
+            }
+            bail!("the watch ended before the holder changed")
+        }))
     }
 
     async fn settings(&self, pod: &str) -> Result<SidecarSettings> {
@@ -60,6 +83,20 @@ async fn leader(sidecars: &[Sidecar]) -> Result<usize> {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     bail!("nobody leads after {PATIENCE:?}")
+}
+
+/// The two clocks of a file name the same instants.
+fn assert_wall_clock_agrees(content: &Content) -> Result<()> {
+    let (boottime, now) = (boottime_ns(), jiff::Timestamp::now());
+    for (wall, boot) in [("lead_until", "lead_until_boottime_ns"), ("valid_until", "valid_until_boottime_ns")]
+    {
+        let wall: jiff::Timestamp = content.0[wall].as_str().unwrap().parse()?;
+        let left = content.0[boot].as_u64().unwrap().saturating_sub(boottime);
+        let shown = wall.duration_since(now).as_secs_f64();
+        let apart = (shown - Duration::from_nanos(left).as_secs_f64()).abs();
+        assert!(apart < 0.05, "{boot} is {apart} s away from the wall clock in {content:?}");
+    }
+    Ok(())
 }
 
 fn identity(sidecar: &Sidecar) -> String {
@@ -94,4 +131,73 @@ async fn one_leads_and_all_ways_of_asking_agree_on_which() -> Result<()> {
     }
     assert!((masters - 1.0).abs() < f64::EPSILON, "{masters} leaders by the metrics");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_says_who_leads_with_which_token_and_until_when_and_is_refreshed() -> Result<()> {
+    let ground = Ground::new("file").await?;
+    let sidecars = ground.sidecars(1).await?;
+    leader(&sidecars).await?;
+    let first = sidecars[0].content()?.unwrap();
+    let keys: Vec<&String> = first.0.as_object().unwrap().keys().collect();
+    let promised = [
+        "boot_id",
+        "identity",
+        "lead_until",
+        "lead_until_boottime_ns",
+        "lease",
+        "token",
+        "transitions",
+        "valid_until",
+        "valid_until_boottime_ns",
+    ];
+    assert_eq!(keys, promised);
+    let status = sidecars[0].status().await?;
+    for key in ["identity", "token", "transitions"] {
+        assert_eq!(first.0[key], status[key], "{key}");
+    }
+    assert_eq!(first.0["identity"], status["holder"]);
+    assert_eq!(first.0["lease"], "file/leader");
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    assert_eq!(first.0["boot_id"], boot_id.trim());
+    let valid_until = first.0["valid_until_boottime_ns"].as_u64().unwrap();
+    assert!(first.lead_until_ns() < valid_until, "work has time to stop after leadership has ended");
+    assert_wall_clock_agrees(&first)?;
+
+    let lease = ground.leases().get("leader").await?;
+    let transitions = lease.spec.unwrap().lease_transitions.map(i64::from);
+    assert_eq!(transitions, status["transitions"].as_i64());
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let later = sidecars[0].content()?.unwrap();
+    let moved = Duration::from_nanos(later.lead_until_ns() - first.lead_until_ns());
+    assert!(moved >= Duration::from_secs(1), "two renewals later the file says only {moved:?} more");
+    assert_eq!(later.token(), first.token(), "renewals are the same term");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_stop_takes_the_file_back_before_the_lease_is_released() -> Result<()> {
+    let ground = Ground::new("stopped").await?;
+    let mut sidecars = ground.sidecars(3).await?;
+    let first = leader(&sidecars).await?;
+    for sidecar in &sidecars {
+        sidecar
+            .until_status("knowing the leader", PATIENCE, |status| status["holder"] != Value::Null)
+            .await?;
+    }
+    let files: Vec<PathBuf> = sidecars.iter().map(|sidecar| sidecar.settings().file.clone()).collect();
+    let token = sidecars[first].content()?.unwrap().token();
+    let sampler = FileSampler::start(files.clone());
+    let next_holder = ground.watch_for_change(identity(&sidecars[first]), files[first].clone()).await?;
+
+    sidecars[first].process().terminate()?;
+    let ended = sidecars[first].process().wait(PATIENCE).await?;
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "a stop that was asked for is no failure");
+    assert!(!files[first].exists());
+    assert!(next_holder.await??, "the holder changed while the file still said the old one");
+    let second = leader(&sidecars).await?;
+    assert_ne!(second, first);
+    assert!(sidecars[second].content()?.unwrap().token() > token, "each term has a larger token");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    sampler.finish()
 }
