@@ -70,12 +70,14 @@ impl Timer {
         Ok(())
     }
 
-    /// Waits for the timer, or takes note that it has fired.
+    /// Waits for the timer or, where it is polled, takes note that it may have fired.
     pub(crate) fn read(&self) -> io::Result<()> {
         let mut expirations = [0; 8];
         loop {
             match rustix::io::read(&self.fd, &mut expirations) {
                 Err(rustix::io::Errno::INTR) => {}
+                // Its reader was woken for a firing that setting it anew has undone since.
+                Err(rustix::io::Errno::AGAIN) => return Ok(()),
                 other => return other.map(drop).map_err(io::Error::from),
             }
         }
@@ -112,6 +114,18 @@ mod tests {
         timer.set(Some(Duration::from_millis(20))).unwrap();
         timer.read().unwrap();
         assert!(now().elapsed_for_waiting(&earlier) >= Duration::from_millis(19));
+    }
+
+    /// When an answer came just as the timer fired, the driver set the timer anew and then read it because it had been
+    /// readable: that there was nothing to read ended the driver, and the candidate with it.
+    #[test]
+    fn a_timer_that_was_set_anew_after_it_fired_can_be_read() {
+        let timer = Timer::non_blocking().unwrap();
+        timer.set(Some(Duration::ZERO)).unwrap();
+        let mut fds = [rustix::event::PollFd::new(&timer.fd, rustix::event::PollFlags::IN)];
+        assert_eq!(rustix::event::poll(&mut fds, None).unwrap(), 1, "it has fired");
+        timer.set(Some(Duration::from_secs(60))).unwrap();
+        timer.read().unwrap();
     }
 
     #[test]
