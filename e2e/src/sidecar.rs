@@ -116,6 +116,11 @@ impl Sidecar {
         &mut self.process
     }
 
+    /// What it has logged, under the name of its Pod, for an error message.
+    pub fn log(&self) -> String {
+        format!("--- {}\n{}", self.settings.pod.name, self.process.errors())
+    }
+
     /// Its is-leader file, if there is one.
     ///
     /// # Errors

@@ -82,7 +82,8 @@ async fn leader(sidecars: &[Sidecar]) -> Result<usize> {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    bail!("nobody leads after {PATIENCE:?}")
+    let logs: String = sidecars.iter().map(Sidecar::log).collect();
+    bail!("nobody leads after {PATIENCE:?}\n{logs}")
 }
 
 /// The two clocks of a file name the same instants.
@@ -199,5 +200,39 @@ async fn a_planned_stop_takes_the_file_back_before_the_lease_is_released() -> Re
     assert_ne!(second, first);
     assert!(sidecars[second].content()?.unwrap().token() > token, "each term has a larger token");
     tokio::time::sleep(Duration::from_secs(1)).await;
+    sampler.finish()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_of_a_killed_leader_goes_stale_before_another_one_leads() -> Result<()> {
+    let ground = Ground::new("killed").await?;
+    let mut sidecars = ground.sidecars(3).await?;
+    let first = leader(&sidecars).await?;
+    for sidecar in &sidecars {
+        sidecar
+            .until_status("knowing the leader", PATIENCE, |status| status["holder"] != Value::Null)
+            .await?;
+    }
+    let files: Vec<PathBuf> = sidecars.iter().map(|sidecar| sidecar.settings().file.clone()).collect();
+    let sampler = FileSampler::start(files.clone());
+    let token = sidecars[first].content()?.unwrap().token();
+
+    sidecars[first].process().kill()?;
+    assert!(files[first].exists(), "nobody was there to remove it");
+    assert_eq!(sidecars[first].check().await?, 0, "its time is not over yet");
+    while sidecars[first].check().await? == 0 {}
+    for (index, sidecar) in sidecars.iter().enumerate() {
+        assert_eq!(
+            sidecar.check().await?,
+            1,
+            "{index} leads while the file of the dead has just become stale"
+        );
+    }
+
+    let second = leader(&sidecars).await?;
+    assert_ne!(second, first);
+    assert_eq!(sidecars[first].check().await?, 1);
+    assert!(files[first].exists(), "it went stale by itself");
+    assert!(sidecars[second].content()?.unwrap().token() > token);
     sampler.finish()
 }
