@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, PostParams, WatchEvent, WatchParams};
-use leasehold_e2e::sidecar::{Content, FileSampler, Sidecar, SidecarSettings};
+use leasehold_e2e::sidecar::{Content, Endpoint, FileSampler, Sidecar, SidecarSettings};
 use leasehold_e2e::{ControlPlane, LeasePermission, boottime_ns};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -100,6 +100,11 @@ fn assert_wall_clock_agrees(content: &Content) -> Result<()> {
     Ok(())
 }
 
+fn in_state(state: &str) -> impl Fn(&Value) -> bool {
+    move |status| status["state"] == state
+}
+
+/// Holder up to the nonce.
 fn identity(sidecar: &Sidecar) -> String {
     let pod = &sidecar.settings().pod;
     format!("{}_{}", pod.name, pod.uid)
@@ -235,4 +240,64 @@ async fn the_file_of_a_killed_leader_goes_stale_before_another_one_leads() -> Re
     assert!(files[first].exists(), "it went stale by itself");
     assert!(sidecars[second].content()?.unwrap().token() > token);
     sampler.finish()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_hands_leadership_over_by_post_and_a_web_page_or_a_kubelet_cannot() -> Result<()> {
+    let ground = Ground::new("step-down").await?;
+    let mut sidecars = ground.sidecars(2).await?;
+    let first = leader(&sidecars).await?;
+    let standby = 1 - first;
+    sidecars[standby].until_status("standing by", PATIENCE, in_state("standby")).await?;
+    sidecars[first].until_status("leading", PATIENCE, in_state("leader")).await?;
+    let step_down = async |endpoint: &Endpoint, headers| endpoint.ask("POST", "/v1/step-down", headers).await;
+    let (control, probes) = (&sidecars[first].settings().control, &sidecars[first].settings().probes);
+
+    assert_eq!(step_down(control, "Origin: http://localhost\r\n").await?.code, 403);
+    assert_eq!(step_down(probes, "").await?.code, 404);
+    assert_eq!(step_down(&sidecars[standby].settings().control, "").await?.code, 409);
+    assert_eq!(control.ask("GET", "/v1/step-down", "").await?.code, 405, "a link is no command");
+    assert!(sidecars[first].content()?.unwrap().leads_now(), "nothing of this was a command");
+
+    let mut events = control.watch().await?;
+    assert_eq!(events.next().await?["state"], "leader");
+    let token = sidecars[first].content()?.unwrap().token();
+    assert_eq!(step_down(control, "").await?.code, 202);
+    let mut states = Vec::new();
+    while states.last().is_none_or(|state| state != "standby") {
+        states.push(events.next().await?["state"].as_str().unwrap().to_owned());
+        assert!(states.last().unwrap() != "leader", "it never says again that it leads: {states:?}");
+    }
+    assert!(!sidecars[first].settings().file.exists());
+
+    assert_eq!(leader(&sidecars).await?, standby, "who stepped down stays out for now");
+    assert!(sidecars[standby].content()?.unwrap().token() > token);
+    let other = identity(&sidecars[standby]);
+    let knows = |status: &Value| status["holder"].as_str().unwrap_or_default().starts_with(&other);
+    let status = sidecars[first].until_status("seeing the new leader", PATIENCE, knows).await?;
+    assert_eq!(status["state"], "standby");
+    assert_eq!(sidecars[first].process().exit_status()?, None, "it still runs");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_serves_what_a_port_serves_and_one_left_behind_is_replaced() -> Result<()> {
+    let ground = Ground::new("unix").await?;
+    let folder = tempfile::tempdir()?;
+    let socket = folder.path().join("le.sock");
+    let on_socket = async |pod| -> Result<Sidecar> {
+        let mut settings = ground.settings(pod).await?;
+        settings.control = Endpoint::Unix(socket.clone());
+        settings.start()
+    };
+    let mut first = on_socket("app-0").await?;
+    first.until_status("leading", PATIENCE, in_state("leader")).await?;
+    assert_eq!(first.get("/leader").await?.code, 200);
+    let answer = first.settings().control.ask("POST", "/v1/step-down", "").await?;
+    assert_eq!(answer.code, 202, "a socket is the Pod's own: it may be written to");
+    first.process().kill()?;
+
+    let second = on_socket("app-1").await?;
+    second.until_status("leading", PATIENCE, in_state("leader")).await?;
+    Ok(())
 }
