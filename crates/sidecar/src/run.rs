@@ -1,12 +1,15 @@
 //! The sidecar at work: listeners, signals, the election, and the file as its work.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{fs, io};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use leasehold::kube::config::{Config as KubeConfig, KubeConfigOptions, Kubeconfig};
 use leasehold::{Candidate, Change, Handle, Leadership, clock};
 use tokio::net::{TcpListener, UnixListener};
@@ -145,11 +148,7 @@ async fn listen(config: &Config, handle: &Handle) -> Result<()> {
             serve(bind("--http", *address).await?, http::control(handle.clone(), writable));
         }
         Some(Listener::Unix(path)) => {
-            // A socket left behind by an earlier process refuses to be bound again.
-            if path.exists() {
-                std::fs::remove_file(path)
-                    .with_context(|| format!("removing the old socket {}", path.display()))?;
-            }
+            remove_old_socket(path)?;
             let listener =
                 UnixListener::bind(path).with_context(|| format!("--http unix:{}", path.display()))?;
             let router = http::control(handle.clone(), true);
@@ -161,6 +160,19 @@ async fn listen(config: &Config, handle: &Handle) -> Result<()> {
         serve(bind("--probe-addr", address).await?, http::probes(handle.clone()));
     }
     Ok(())
+}
+
+/// A socket left behind by an earlier process refuses to be bound again. What is no socket is somebody's file.
+fn remove_old_socket(path: &Path) -> Result<()> {
+    let shown = path.display();
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(metadata) if metadata.file_type().is_socket() => {
+            fs::remove_file(path).with_context(|| format!("removing the old socket {shown}"))
+        }
+        Ok(_) => bail!("--http unix:{shown} is there and is no socket; name a path that nothing else uses"),
+        Err(error) => Err(error).with_context(|| format!("--http unix:{shown}")),
+    }
 }
 
 async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener> {
@@ -217,11 +229,9 @@ fn note_loss(on_lost: OnLost, handle: Handle) -> Arc<AtomicBool> {
 fn log_to_stderr(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log_level)
         .with_context(|| format!("--log-level {:?} is no level or filter", config.log_level))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let result = match config.log_format {
-        LogFormat::Text => {
-            subscriber.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
-        }
+        LogFormat::Text => subscriber.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };
     // A program that embeds this one may have its own.
