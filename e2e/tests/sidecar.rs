@@ -100,6 +100,13 @@ fn assert_wall_clock_agrees(content: &Content) -> Result<()> {
     Ok(())
 }
 
+async fn exit_code(sidecar: &mut Sidecar) -> Result<Option<i32>> {
+    let ended = sidecar.process().wait(PATIENCE).await?;
+    // What it said last may still be on its way through the pipe.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    Ok(ended.and_then(|status| status.code()))
+}
+
 fn in_state(state: &str) -> impl Fn(&Value) -> bool {
     move |status| status["state"] == state
 }
@@ -197,8 +204,8 @@ async fn a_planned_stop_takes_the_file_back_before_the_lease_is_released() -> Re
     let next_holder = ground.watch_for_change(identity(&sidecars[first]), files[first].clone()).await?;
 
     sidecars[first].process().terminate()?;
-    let ended = sidecars[first].process().wait(PATIENCE).await?;
-    assert_eq!(ended.and_then(|status| status.code()), Some(0), "a stop that was asked for is no failure");
+    let code = exit_code(&mut sidecars[first]).await?;
+    assert_eq!(code, Some(0), "a stop that was asked for is no failure");
     assert!(!files[first].exists());
     assert!(next_holder.await??, "the holder changed while the file still said the old one");
     let second = leader(&sidecars).await?;
@@ -299,5 +306,42 @@ async fn a_unix_socket_serves_what_a_port_serves_and_one_left_behind_is_replaced
 
     let second = on_socket("app-1").await?;
     second.until_status("leading", PATIENCE, in_state("leader")).await?;
+
+    drop(second);
+    std::fs::remove_file(&socket)?;
+    std::fs::write(&socket, "a file of the service")?;
+    let mut third = on_socket("app-2").await?;
+    assert_eq!(exit_code(&mut third).await?, Some(2), "{}", third.log());
+    assert!(third.log().contains("is no socket; name a path that nothing else uses"), "{}", third.log());
+    assert_eq!(std::fs::read_to_string(&socket)?, "a file of the service");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_role_it_says_which_one_is_missing_and_counts_each_refusal() -> Result<()> {
+    let ground = Ground::new("no-role").await?;
+    ground.permission.withdraw(&ground.admin).await?;
+    let sidecar = ground.settings("app-0").await?.start()?;
+    let has_error = |status: &Value| status["last_error"] != Value::Null;
+    let status = sidecar.until_status("being refused", PATIENCE, has_error).await?;
+    let error = status["last_error"].as_str().unwrap();
+    for part in ["kind: Role", "resourceNames: [leader]", "namespace: no-role"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+    assert_eq!((&status["state"], &status["holder"]), (&json!("unknown"), &Value::Null));
+    assert_eq!(sidecar.get("/").await?.json()?["name"], "", "it does not guess who leads");
+    assert_eq!(sidecar.probe("/readyz").await?.code, 200, "the API server has answered");
+    assert_eq!(sidecar.probe("/livez").await?.code, 200);
+
+    let failures = "leader_election_lease_renew_failure_total{name=\"leader\",reason=\"forbidden\"} ";
+    let counted = sidecar.metric(failures).await?.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while sidecar.metric(failures).await?.unwrap() < counted + 2.0 {
+        assert!(Instant::now() < deadline, "no more than {counted} refusals are counted");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ground.permission.give_back(&ground.admin).await?;
+    let status = sidecar.until_status("leading", PATIENCE, in_state("leader")).await?;
+    assert_eq!(status["last_error"], Value::Null, "all is well again");
     Ok(())
 }
