@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, PostParams, WatchEvent, WatchParams};
-use leasehold_e2e::sidecar::{Content, Endpoint, FileSampler, Sidecar, SidecarSettings};
+use kube::api::{Api, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use leasehold_e2e::sidecar::{Content, Endpoint, FileSampler, Sidecar, SidecarSettings, free_address};
 use leasehold_e2e::{ControlPlane, LeasePermission, boottime_ns};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -343,5 +343,65 @@ async fn without_the_role_it_says_which_one_is_missing_and_counts_each_refusal()
     ground.permission.give_back(&ground.admin).await?;
     let status = sidecar.until_status("leading", PATIENCE, in_state("leader")).await?;
     assert_eq!(status["last_error"], Value::Null, "all is well again");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_api_server_it_runs_on_unready_and_says_why() -> Result<()> {
+    let ground = Ground::new("unreachable").await?;
+    let mut settings = ground.settings("app-0").await?;
+    let nobody = format!("https://{}", free_address()?);
+    settings.kubeconfig = ground.control_plane.kubeconfig_for("no-token", &nobody)?;
+    let mut sidecar = settings.start()?;
+    let has_error = |status: &Value| status["last_error"] != Value::Null;
+    let status = sidecar.until_status("being refused", PATIENCE, has_error).await?;
+    let error = status["last_error"].as_str().unwrap();
+    for part in ["unreachable/leader", "unreachable", "Connection refused"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
+    assert_eq!(status["state"], "unknown");
+    assert_eq!(sidecar.probe("/readyz").await?.code, 503);
+    assert_eq!(sidecar.probe("/livez").await?.code, 200, "a restart would not bring the API server back");
+    assert_eq!(sidecar.check().await?, 1);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(sidecar.process().exit_status()?, None, "it waits for the API server");
+
+    sidecar.process().terminate()?;
+    assert_eq!(exit_code(&mut sidecar).await?, Some(0), "there is no lease that a stop could wait for");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timings_that_cannot_hold_are_refused_at_the_start_with_the_arithmetic() -> Result<()> {
+    let ground = Ground::new("timings").await?;
+    let mut settings = ground.settings("app-0").await?;
+    settings.args =
+        ["--lease=leader", "--lease-duration=3s", "--renew-deadline=2900ms", "--retry-period=400ms"]
+            .map(str::to_owned)
+            .to_vec();
+    let mut sidecar = settings.start()?;
+    assert_eq!(exit_code(&mut sidecar).await?, Some(2));
+    let log = sidecar.log();
+    assert!(
+        log.contains("2.9s + lost-stop timeout 0ns + kill margin 500ms = 3.4s, more than the 2.94"),
+        "{log}"
+    );
+    assert!(log.contains("\n\nhint: "), "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_somebody_else_takes_ends_the_process_where_that_is_wished_for() -> Result<()> {
+    let ground = Ground::new("taken").await?;
+    let mut settings = ground.settings("app-0").await?;
+    settings.args.push("--on-lost=exit".to_owned());
+    let mut sidecar = settings.start()?;
+    sidecar.until_status("leading", PATIENCE, in_state("leader")).await?;
+    let taken = json!({ "spec": { "holderIdentity": "an-administrator" } });
+    ground.leases().patch("leader", &PatchParams::default(), &Patch::Merge(taken)).await?;
+    assert_eq!(exit_code(&mut sidecar).await?, Some(75), "{}", sidecar.log());
+    assert!(!sidecar.settings().file.exists());
+    let holder = ground.leases().get("leader").await?.spec.unwrap().holder_identity;
+    assert_eq!(holder.as_deref(), Some("an-administrator"), "what is not its own it does not release");
     Ok(())
 }
