@@ -27,10 +27,10 @@ pub struct SidecarSettings {
     pub pod: PodRef,
     /// Whose kubeconfig.
     pub kubeconfig: PathBuf,
-    /// The Lease's namespace.
-    pub namespace: String,
-    /// `--file`, `--http`, `--probe-addr` and all that is not about the account.
+    /// What the Pod's spec says as `args`.
     pub args: Vec<String>,
+    /// What the Pod's spec says as `env`, resolved.
+    pub env: Vec<(String, String)>,
     /// The is-leader file.
     pub file: PathBuf,
     /// Where the service asks.
@@ -51,21 +51,28 @@ impl SidecarSettings {
         let token = permission.bound_token(&admin, &pod).await?;
         let kubeconfig = control_plane.kubeconfig_for(&token, &control_plane.url())?;
         let args = [format!("--lease={}", permission.lease()), "--ttl=3s".to_owned()];
-        Self::bare(pod, kubeconfig, permission.namespace(), args.to_vec())
+        let downward = [
+            ("POD_NAME", pod.name.as_str()),
+            ("POD_UID", pod.uid.as_str()),
+            ("POD_NAMESPACE", permission.namespace()),
+        ];
+        let env = downward.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = Self::bare(pod.clone(), kubeconfig)?;
+        Ok(Self { args: args.to_vec(), env: env.to_vec(), ..settings })
     }
 
-    /// A sidecar with no arguments but these, and free ports.
+    /// A sidecar with nothing but free ports and a folder for its file.
     ///
     /// # Errors
     /// When a free port or a folder cannot be had.
-    pub fn bare(pod: PodRef, kubeconfig: PathBuf, namespace: &str, args: Vec<String>) -> Result<Self> {
+    pub fn bare(pod: PodRef, kubeconfig: PathBuf) -> Result<Self> {
         let folder = tempfile::tempdir().context("making a folder for a sidecar")?;
         let (control, probes) = (free_address()?, free_address()?);
         Ok(Self {
             pod,
             kubeconfig,
-            namespace: namespace.to_owned(),
-            args,
+            args: Vec::new(),
+            env: Vec::new(),
             file: folder.path().join("is-leader"),
             control: Endpoint::Tcp(control),
             probes: Endpoint::Tcp(probes),
@@ -78,7 +85,7 @@ impl SidecarSettings {
         self.folder.path()
     }
 
-    /// Starts it. What is not in `args` comes by environment, as the README's Pod has it.
+    /// Starts it. What every sidecar of one machine needs for itself comes by environment, which `args` overrule.
     ///
     /// # Errors
     /// When it is not built or cannot be started.
@@ -86,9 +93,7 @@ impl SidecarSettings {
         let mut command = leader_elector()?;
         command
             .args(&self.args)
-            .env("POD_NAME", &self.pod.name)
-            .env("POD_UID", &self.pod.uid)
-            .env("POD_NAMESPACE", &self.namespace)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env("LEADER_ELECTOR_KUBECONFIG", &self.kubeconfig)
             .env("LEADER_ELECTOR_FILE", &self.file)
             .env("LEADER_ELECTOR_HTTP", self.control.flag())
