@@ -29,17 +29,18 @@ impl Readme {
     }
 
     /// The fenced blocks of a language, in order.
-    fn blocks(&self, language: &str) -> Vec<&str> {
+    fn blocks(&self, language: &str) -> Vec<String> {
         let fence = format!("\n```{language}\n");
-        self.0.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+        let begun = self.0.split(&fence).skip(1);
+        begun.map(|rest| rest.split("\n```\n").next().unwrap().to_owned() + "\n").collect()
     }
 
     /// The line that a console block shows below the command that begins with `start`.
-    fn shown_below(&self, start: &str) -> &str {
-        let blocks = self.blocks("console");
-        let mut lines = blocks.iter().flat_map(|block| block.lines());
+    fn shown_below(&self, start: &str) -> String {
+        let commands = self.blocks("console").concat();
+        let mut lines = commands.lines();
         lines.find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start} is not in the README"));
-        lines.next().unwrap()
+        lines.next().unwrap().to_owned()
     }
 }
 
@@ -114,10 +115,54 @@ fn environment(container: &Container, pod: &Pod) -> Vec<(String, String)> {
     container.env.iter().flatten().map(resolve).collect()
 }
 
+/// Keys, log lines and forms; times, tokens and nonces are others in each run.
+async fn assert_answers_as_shown(readme: &Readme, sidecar: &Sidecar) -> Result<()> {
+    let answer = sidecar.get("/").await?.body;
+    assert_eq!(keys(&readme.shown_below("$ curl -s")), keys(&answer), "{answer}");
+    let file = fs::read_to_string(&sidecar.settings().file)?;
+    let shown = readme.shown_below("$ cat /tmp/is-leader");
+    assert!(keys(&file).starts_with(&keys(&shown)), "{shown}\n{file}");
+    let lease = r#""lease":"production/my-service-leader""#;
+    assert!(shown.contains(lease) && file.contains(lease), "{shown}\n{file}");
+    let log = readme.shown_below("$ cargo run --release -- --namespace production");
+    let (constant, _) = log.split_once("token=").unwrap();
+    assert!(sidecar.log().contains(&format!(" {constant}token=")), "{constant}\n{}", sidecar.log());
+    Ok(())
+}
+
+/// The keys of a JSON object without nested ones, also where its end is left out.
+fn keys(json: &str) -> Vec<&str> {
+    let words: Vec<&str> = json.split('"').collect();
+    words.windows(2).filter(|pair| pair[1].starts_with(':')).map(|pair| pair[0]).collect()
+}
+
+#[test]
+fn the_commands_shown_find_what_they_are_about() {
+    let readme = Readme::read();
+    let commands = readme.blocks("console").concat();
+    let sed = commands.lines().find_map(|line| line.strip_prefix("$ sed ")).unwrap();
+    let (extract, _) = sed.split_once(" | kubectl apply -f -").unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let shell = ["-c", &format!("sed {extract}")];
+    let output = Command::new("sh").args(shell).current_dir(root).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), readme.blocks("yaml")[0]);
+
+    let help = leader_elector().unwrap().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let address = commands.lines().find_map(|line| line.strip_prefix("$ curl -s ")).unwrap();
+    for default in [address.trim_end_matches('/'), "/tmp/is-leader"] {
+        assert!(help.contains(&format!("[default: {default}]")), "{default} is no default in\n{help}");
+    }
+    let checks = ["check", "--quiet", "--file", "/nonexistent/is-leader"];
+    assert!(commands.contains("leader-elector check --quiet --file /tmp/is-leader"));
+    let check = leader_elector().unwrap().args(checks).output().unwrap();
+    assert_eq!((check.status.code(), check.stderr.len()), (Some(1), 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_manifests_are_accepted_as_printed_and_their_pod_leads() -> Result<()> {
     let readme = Readme::read();
-    let [lease, spec] = readme.blocks("yaml")[..] else { panic!("the README has two blocks of manifests") };
+    let [lease, spec] = &readme.blocks("yaml")[..] else { panic!("the README has two blocks of manifests") };
     let control_plane = ControlPlane::shared().await?;
     let admin = control_plane.admin_client().await?;
     let created = apply(&control_plane, lease)?;
@@ -130,6 +175,7 @@ async fn the_manifests_are_accepted_as_printed_and_their_pod_leads() -> Result<(
     let uid = pod.metadata.uid.unwrap();
     assert!(status["identity"].as_str().unwrap().starts_with(&format!("{POD}_{uid}_")), "{status}");
     assert_eq!(sidecar.check().await?, 0);
+    assert_answers_as_shown(&readme, &sidecar).await?;
 
     let again = apply(&control_plane, lease)?;
     assert!(again.contains("lease.coordination.k8s.io/my-service-leader unchanged"), "{again}");
