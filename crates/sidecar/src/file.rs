@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -104,11 +105,13 @@ pub fn check(path: &Path) -> io::Result<Result<Content, NotLeader>> {
 }
 
 /// The file of one sidecar.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct LeaderFile {
     path: PathBuf,
     temporary: PathBuf,
     boot_id: String,
+    /// Held while the file changes: it is taken back by force from another thread than the one that writes it.
+    changing: Mutex<()>,
 }
 
 impl LeaderFile {
@@ -116,15 +119,25 @@ impl LeaderFile {
     pub(crate) fn prepare(path: PathBuf) -> io::Result<Self> {
         let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
         name.push(".new");
-        let file = Self { temporary: path.with_file_name(name), boot_id: clock::boot_id()?, path };
+        let file = Self {
+            temporary: path.with_file_name(name),
+            boot_id: clock::boot_id()?,
+            path,
+            changing: Mutex::default(),
+        };
         File::create(&file.temporary)?;
         fs::remove_file(&file.temporary)?;
         file.take_back()?;
         Ok(file)
     }
 
-    /// Says that this Pod leads. Readers see the old line or the new one, never half of one.
+    /// Says that this Pod leads, unless the term is over. Readers see the old line or the new one, never half of one.
     pub(crate) fn write(&self, leadership: &Leadership) -> io::Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        // A term ends before its file is taken back: what was taken back is not written again.
+        if leadership.check().is_err() {
+            return Ok(());
+        }
         let mut line = serde_json::to_vec(&Content::of(leadership, &self.boot_id))?;
         line.push(b'\n');
         let mut file = File::create(&self.temporary)?;
@@ -134,6 +147,7 @@ impl LeaderFile {
 
     /// Takes it back: removes the file or, if that is refused, empties it.
     pub(crate) fn take_back(&self) -> io::Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => fs::OpenOptions::new()
                 .write(true)

@@ -11,7 +11,7 @@ use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
 use leasehold::kube::config::{Config as KubeConfig, KubeConfigOptions, Kubeconfig};
-use leasehold::{Candidate, Change, Handle, Leadership, clock};
+use leasehold::{Candidate, Change, Handle, HardStop, Leadership, clock};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -61,7 +61,7 @@ async fn elect(config: &Config) -> Result<ExitStatus> {
         })
     });
     let file = file.transpose()?.map(Arc::new);
-    let candidate = candidate(config).await?;
+    let candidate = candidate(config, file.clone()).await?;
     let handle = candidate.handle();
     listen(config, &handle).await?;
     stop_on_signals(handle.clone())?;
@@ -71,7 +71,7 @@ async fn elect(config: &Config) -> Result<ExitStatus> {
     Ok(if lost.load(Ordering::SeqCst) { ExitStatus::Lost } else { ExitStatus::Stopped })
 }
 
-async fn candidate(config: &Config) -> Result<Candidate> {
+async fn candidate(config: &Config, file: Option<Arc<LeaderFile>>) -> Result<Candidate> {
     let mut builder = Candidate::builder(&config.namespace, &config.lease)
         .timing(config.timing.clone())
         .stop_timeout(config.stop_timeout)
@@ -80,7 +80,8 @@ async fn candidate(config: &Config) -> Result<Candidate> {
         .accept_restore(config.accept_restore)
         .priority(config.priority)
         .record_events(config.events)
-        .mode(config.mode());
+        .mode(config.mode())
+        .hard_stop(move |stop| take_back_at_once(file.as_deref(), &stop));
     if let Some(identity) = &config.identity {
         builder = builder.identity(identity);
     }
@@ -122,6 +123,15 @@ async fn publish(leadership: Leadership, file: Option<Arc<LeaderFile>>) {
         }
     }
     take_back(&leadership, &file).await;
+}
+
+/// Ends a term's work by force. To abort, the library's default, would end the sidecar and leave the file behind; and
+/// without a file there is nothing to end, since HTTP says by itself that the term is over.
+fn take_back_at_once(file: Option<&LeaderFile>, stop: &HardStop) {
+    let Some(file) = file else { return };
+    if let Err(error) = file.take_back() {
+        tracing::error!(%error, %stop, file = %file.path().display(), "the is-leader file cannot be removed; it counts until its lead_until");
+    }
 }
 
 /// The work has not ended as long as the file may be believed.
