@@ -11,7 +11,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use leasehold_e2e::sidecar::{Content, Endpoint, FileSampler, Sidecar, SidecarSettings, free_address};
 use leasehold_e2e::{ControlPlane, LeasePermission, boottime_ns};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Longer than anything that works ever takes: it only ends what is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -56,6 +56,13 @@ impl Ground {
             }
             bail!("the watch ended before the holder changed")
         }))
+    }
+
+    /// What no candidate may do, and a person can.
+    async fn set_holder(&self, holder: &str) -> Result<()> {
+        let taken = json!({ "spec": { "holderIdentity": holder } });
+        self.leases().patch("leader", &PatchParams::default(), &Patch::Merge(taken)).await?;
+        Ok(())
     }
 
     async fn settings(&self, pod: &str) -> Result<SidecarSettings> {
@@ -397,11 +404,42 @@ async fn a_lease_that_somebody_else_takes_ends_the_process_where_that_is_wished_
     settings.args.push("--on-lost=exit".to_owned());
     let mut sidecar = settings.start()?;
     sidecar.until_status("leading", PATIENCE, in_state("leader")).await?;
-    let taken = json!({ "spec": { "holderIdentity": "an-administrator" } });
-    ground.leases().patch("leader", &PatchParams::default(), &Patch::Merge(taken)).await?;
+    ground.set_holder("an-administrator").await?;
     assert_eq!(exit_code(&mut sidecar).await?, Some(75), "{}", sidecar.log());
     assert!(!sidecar.settings().file.exists());
     let holder = ground.leases().get("leader").await?.spec.unwrap().holder_identity;
     assert_eq!(holder.as_deref(), Some("an-administrator"), "what is not its own it does not release");
+    Ok(())
+}
+
+/// The library's hard stop aborts the process when it sees another holder before the work has ended, and the sidecar
+/// had left it at that: on a busy machine it died, and the file went on saying that its Pod led.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_somebody_else_takes_costs_the_file_at_once_and_the_process_never() -> Result<()> {
+    let ground = Ground::new("taken-again").await?;
+    let mut sidecars = ground.sidecars(1).await?;
+    leader(&sidecars).await?;
+    let mut questions = JoinSet::new();
+    for _ in 0..32 {
+        // Its file is removed by the same thread that answers: questions make the removal late.
+        let probes = sidecars[0].settings().probes.clone();
+        questions.spawn(async move { while probes.ask("GET", "/metrics", "").await.is_ok() {} });
+    }
+    for round in 0..2 {
+        sidecars[0].until_status("leading", PATIENCE, in_state("leader")).await?;
+        let taken = Instant::now();
+        ground.set_holder("an-administrator").await?;
+        while sidecars[0].settings().file.exists() {
+            assert!(
+                taken.elapsed() < Duration::from_secs(1),
+                "the file is there after {:?}",
+                taken.elapsed()
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        sidecars[0].until_status("standing by", PATIENCE, in_state("standby")).await?;
+        assert_eq!(sidecars[0].process().exit_status()?, None, "round {round}: {}", sidecars[0].log());
+        ground.set_holder("").await?;
+    }
     Ok(())
 }
