@@ -98,6 +98,11 @@ impl Reason {
             Self::Unexpected => "unexpected",
         }
     }
+
+    /// Whether an admission policy stands in the way, which may mean no more than "not yet".
+    pub(crate) fn is_policy(self) -> bool {
+        matches!(self, Self::Policy | Self::PolicyNotReady)
+    }
 }
 
 impl fmt::Display for Reason {

@@ -251,7 +251,8 @@ fn floor_to_100_ms(duration: Duration) -> Duration {
 }
 
 const RENEW_INTERVAL_MIN: Duration = Duration::from_secs(1);
-const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+/// Shortest time in which an answer can be hoped for.
+pub(crate) const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 const RATE_ERROR_PPM_MAX: u32 = 100_000;
 
 #[cfg(test)]

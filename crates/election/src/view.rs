@@ -20,7 +20,8 @@ pub(crate) struct View {
     /// When the present news was first seen.
     seen: Duration,
     free_at: Duration,
-    /// A held Lease that vanished, or came back as another object, is not free before this.
+    /// A held Lease that vanished, or came back as another object, or in a store that was restored, is not free before
+    /// this.
     floor: Duration,
     /// Time between the two latest renewals of the holder.
     renewal_gap: Option<Duration>,
@@ -79,6 +80,11 @@ impl View {
         self.free_at
     }
 
+    /// Before this not even this process's own lapsed term may be acquired again: somebody unseen may lead.
+    pub(crate) fn floor(&self) -> Duration {
+        self.floor
+    }
+
     /// Whether a term begun now could get a token below one that was seen.
     pub(crate) fn is_behind_high_water(&self) -> bool {
         self.newest < self.high_water
@@ -86,7 +92,8 @@ impl View {
 
     /// How long the record may stay unchanged before the watch itself is doubted.
     pub(crate) fn patience(&self, config: &Config) -> Duration {
-        let stored = self.record().and_then(Record::duration).unwrap_or(config.timing.lease_duration());
+        let held = self.record().filter(|record| record.holder().is_some());
+        let stored = held.and_then(Record::duration).unwrap_or(config.timing.lease_duration());
         let gap = self.renewal_gap.unwrap_or(stored / 3);
         (stored / 3).max(gap * 2)
     }

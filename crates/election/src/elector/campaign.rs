@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
+use super::acquire::Attempt;
 use super::requests::{Flight, Purpose};
-use super::term::Term;
 use super::{Elector, Phase};
 use crate::answer::{Answer, Reason, Refusal};
-use crate::clocks::Moment;
 use crate::config::OnMissing;
 use crate::effect::{Effect, Failure};
-use crate::record::{Mark, Record, micro_time};
-use crate::request::{Acquisition, TermKey};
+use crate::record::Record;
+use crate::request::TermKey;
 use crate::view::{Lease, Sight};
 
 /// What a standby remembers between inputs.
 #[derive(Debug, Default)]
 pub(super) struct Campaign {
     /// Acquisitions whose answers were lost: they may have happened, or may still happen.
-    attempts: Vec<Attempt>,
-    read_at: Duration,
-    failures: u32,
+    pub(super) attempts: Vec<Attempt>,
+    /// The latest of them has not been followed by a look at the Lease yet.
+    pub(super) in_doubt: bool,
+    pub(super) read_at: Duration,
+    pub(super) failures: u32,
     /// No second acquisition of an unchanged record before this.
-    paced_until: Duration,
+    pub(super) paced_until: Duration,
     backoff_until: Duration,
     short_terms: u32,
     spread: Duration,
@@ -29,13 +30,6 @@ pub(super) struct Campaign {
     /// This process's last term, whose work is over: it need not wait for itself.
     lapsed: Option<TermKey>,
     closing_read_sent: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Attempt {
-    acquisition: Acquisition,
-    creates: bool,
-    sent: Moment,
 }
 
 /// Who released lets the others go first.
@@ -62,22 +56,32 @@ impl Elector {
         if self.finishing {
             return self.act_finishing();
         }
+        let acquires = self.acquire_at().is_some_and(|at| self.now.wait >= at);
+        if acquires && self.is_reading() {
+            // The patch carries its own expectation: a read that hangs must not delay it.
+            self.abandon();
+        }
         if self.flight.is_some() {
             return;
         }
-        if self.acquire_at().is_some_and(|at| self.now.wait >= at) {
+        if acquires {
             self.acquire();
         } else if self.now.wait >= self.campaign.read_at {
             self.read();
         }
     }
 
+    fn is_reading(&self) -> bool {
+        matches!(&self.flight, Some(Flight { purpose: Purpose::Read, .. }))
+    }
+
     pub(super) fn campaign_wake(&self) -> Option<Duration> {
-        if self.flight.is_some() {
-            return None;
-        }
         let acquire = self.acquire_at();
-        let next = acquire.into_iter().chain([self.campaign.read_at]).min()?;
+        let next = match &self.flight {
+            None => acquire.into_iter().chain([self.campaign.read_at]).min()?,
+            Some(_) if self.is_reading() => acquire?,
+            Some(_) => return None,
+        };
         Some(next.saturating_sub(self.now.wait))
     }
 
@@ -101,7 +105,7 @@ impl Elector {
 
     /// When this candidate may acquire, as far as it knows now.
     fn acquire_at(&self) -> Option<Duration> {
-        if self.view.is_behind_high_water() && !self.config.accept_restore {
+        if self.campaign.in_doubt || (self.view.is_behind_high_water() && !self.config.accept_restore) {
             return None;
         }
         let free_at = match self.view.lease() {
@@ -109,14 +113,14 @@ impl Elector {
             Lease::Missing if self.config.on_missing == OnMissing::Create => self.view.free_at(),
             Lease::Missing => return None,
             Lease::Present(record) if record.strategy.is_some() => return None,
-            Lease::Present(record) if self.is_own_lapsed(record) => Duration::ZERO,
+            Lease::Present(record) if self.is_own_lapsed(record) => self.view.floor(),
             Lease::Present(record) => self.view.free_at().max(self.stay_out_until(record)),
         };
         let campaign = &self.campaign;
         Some((free_at + campaign.spread).max(campaign.paced_until).max(campaign.backoff_until))
     }
 
-    fn is_own_lapsed(&self, record: &Record) -> bool {
+    pub(super) fn is_own_lapsed(&self, record: &Record) -> bool {
         self.campaign.lapsed.as_ref().is_some_and(|key| key.is_shown_by(record))
     }
 
@@ -127,86 +131,26 @@ impl Elector {
         }
     }
 
-    fn acquire(&mut self) {
-        let time = micro_time(self.now.wall);
-        let transitions = match self.view.lease() {
-            Lease::Present(record) => record.transitions.unwrap_or(0).checked_add(1).unwrap_or(0),
-            Lease::Missing | Lease::Unknown => 0,
-        };
-        let mark =
-            Mark { transitions, nonce: self.config.identity.nonce().clone(), mode: Some(self.config.mode) };
-        let acquisition = Acquisition {
-            holder: self.config.identity.as_str().to_owned(),
-            transitions,
-            acquire_time: time,
-            lease_duration_seconds: self.config.timing.lease_duration_seconds(),
-            mark,
-        };
-        let (creates, request) = match self.view.lease() {
-            Lease::Present(record) => (false, self.requests.acquire(record, &acquisition)),
-            Lease::Missing | Lease::Unknown => (true, self.requests.create(&acquisition)),
-        };
-        self.campaign.paced_until = self.now.wait + self.config.timing.retry_period();
-        self.send(Purpose::Acquire { acquisition, creates }, request);
-    }
-
-    pub(super) fn handle_acquisition(
-        &mut self,
-        flight: &Flight,
-        acquisition: &Acquisition,
-        creates: bool,
-        answer: Answer,
-    ) {
-        let attempt = Attempt { acquisition: acquisition.clone(), creates, sent: flight.sent };
-        match answer {
-            Answer::Lease(record) => {
-                self.remember(attempt);
-                self.take_record(record, Some(flight.newest_at_send));
-            }
-            Answer::Unknown(refusal) => {
-                self.remember(attempt);
-                self.handle_read_failure(&refusal);
-            }
-            // The winner's event was faster than the refusal.
-            Answer::Refused(refusal)
-                if refusal.reason == Reason::Conflict && self.view.newest() > flight.newest_at_send => {}
-            Answer::Refused(refusal) if refusal.reason == Reason::Conflict => {
-                // The winner's event is on its way; without a watch, only a read tells who won.
-                let wait =
-                    if self.watch_is_trusted() { self.config.timing.retry_period() } else { Duration::ZERO };
-                self.campaign.read_at = self.now.wait + wait;
-            }
-            Answer::Refused(refusal) if refusal.reason == Reason::Missing => self.take_missing(None),
-            Answer::Refused(refusal) => {
-                self.handle_read_failure(&refusal);
-                self.campaign.paced_until = self.campaign.read_at;
-            }
-        }
-    }
-
-    fn remember(&mut self, attempt: Attempt) {
-        if self.campaign.attempts.len() == ATTEMPTS_MAX {
-            self.campaign.attempts.remove(0);
-        }
-        self.campaign.attempts.push(attempt);
-    }
-
     pub(super) fn handle_read(&mut self, flight: &Flight, answer: Answer) {
         match answer {
             Answer::Lease(record) => {
+                self.campaign.in_doubt = false;
                 let doubtful = self.watch_was_open_at(flight.sent.kill);
                 if self.take_record(record, Some(flight.newest_at_send)) == Sight::News && doubtful {
                     self.doubt_watch();
                 }
             }
-            Answer::Refused(refusal) if refusal.reason == Reason::Missing => self.take_missing(None),
+            Answer::Refused(refusal) if refusal.reason == Reason::Missing => {
+                self.campaign.in_doubt = false;
+                self.take_missing(None);
+            }
             Answer::Refused(refusal) | Answer::Unknown(refusal) => self.handle_read_failure(&refusal),
         }
     }
 
     /// The next read after a failure: at once after a timeout, then with back-off from the retry period to
     /// fifteen times as much (30 s at the defaults), or later where the server asks for it.
-    fn handle_read_failure(&mut self, refusal: &Refusal) {
+    pub(super) fn handle_read_failure(&mut self, refusal: &Refusal) {
         let retry_period = self.config.timing.retry_period();
         let pause = if refusal.reason == Reason::Timeout && self.campaign.failures == 0 {
             Duration::ZERO
@@ -268,6 +212,7 @@ impl Elector {
                 self.jittered(self.config.timing.retry_period())
             };
         if sight == Sight::News {
+            self.campaign.in_doubt = false;
             self.campaign.paced_until = Duration::ZERO;
             self.campaign.spread = PRIORITY_STEP * u32::from(self.config.priority) + self.share(SPREAD_MAX);
         }
@@ -281,47 +226,6 @@ impl Elector {
 
     pub(super) fn read_by(&mut self, pause: Duration) {
         self.campaign.read_at = self.campaign.read_at.min(self.now.wait + pause);
-    }
-
-    /// An acquisition of this process that a record shows is its term, also if the answer was lost: only if
-    /// holder, transitions and acquire time are what was sent.
-    fn adopt_if_own(&mut self, record: &Record, sight: Sight) {
-        let own = self.campaign.attempts.iter().find(|attempt| {
-            Some(attempt.acquisition.holder.as_str()) == record.holder()
-                && Some(attempt.acquisition.transitions) == record.transitions
-                && Some(&attempt.acquisition.acquire_time) == record.acquire_time.as_ref()
-        });
-        let Some(attempt) = own.cloned() else { return self.note_namesake(record, sight) };
-        self.campaign.attempts.clear();
-        let key = TermKey {
-            uid: record.uid.clone(),
-            holder: attempt.acquisition.holder,
-            transitions: attempt.acquisition.transitions,
-            acquire_time: attempt.acquisition.acquire_time,
-        };
-        let mut term = Term::new(key, attempt.sent, record, &self.config.timing);
-        let late = self.now.lead >= term.lead_until();
-        let behind = self.view.is_behind_high_water() && !self.config.accept_restore;
-        if self.finishing || behind || (late && attempt.creates) {
-            self.become_releasing(term, false);
-        } else if late {
-            term.set_renew_at(self.now.kill);
-            self.phase = Phase::Confirming(term);
-        } else {
-            self.become_leading(term, record.resource_version);
-        }
-    }
-
-    /// Another process holds the lease with this identity: a foreign holder like any other, but for the warning.
-    fn note_namesake(&mut self, record: &Record, sight: Sight) {
-        let identity = self.config.identity.as_str();
-        if sight == Sight::News && record.holder() == Some(identity) && !self.is_own_lapsed(record) {
-            let message = format!(
-                "the lease is held as {identity:?}, which is this candidate's identity, by another process; \
-                 give each candidate its own identity"
-            );
-            self.trouble(Refusal::of(Reason::Duplicate, message));
-        }
     }
 
     /// Finishes once no acquisition of this process can be left behind unseen.
@@ -374,8 +278,6 @@ pub(super) struct TermOver {
     pub(super) gave_back: bool,
 }
 
-/// More acquisitions than this are never unanswered at once: each is followed by a read.
-const ATTEMPTS_MAX: usize = 16;
 const PRIORITY_STEP: Duration = Duration::from_millis(50);
 /// Two standbys see a release within a few milliseconds of each other.
 const SPREAD_MAX: Duration = Duration::from_millis(8);

@@ -9,6 +9,7 @@ use super::{Elector, Phase};
 use crate::answer::{Answer, Reason, Refusal};
 use crate::effect::{Change, Effect, StopReason};
 use crate::record::Record;
+use crate::timing::ATTEMPT_TIMEOUT_MIN;
 use crate::view::Sight;
 
 impl Elector {
@@ -123,14 +124,19 @@ impl Elector {
         let timing = &self.config.timing;
         let pause = match refusal.reason {
             Reason::Timeout if refusal.code == 0 => Duration::ZERO,
-            Reason::Policy | Reason::PolicyNotReady => POLICY_PACE,
+            reason if reason.is_policy() => POLICY_PACE,
             _ => self.jittered(timing.retry_period()).max(refusal.retry_after.unwrap_or_default()),
         };
         let attempt_timeout = timing.attempt_timeout();
         let now = self.now;
         let Some(term) = self.renewing_term() else { return };
-        let left = term.lead_until().saturating_sub(now.lead).saturating_sub(attempt_timeout);
-        let pause = if left.is_zero() { pause } else { pause.min(left) };
+        let left = term.lead_until().saturating_sub(now.lead);
+        let pause = match left.saturating_sub(attempt_timeout) {
+            // What is sent in the last moment helps nobody, and where it is applied late, others wait for it.
+            Duration::ZERO if left < ATTEMPT_TIMEOUT_MIN => pause.max(left),
+            Duration::ZERO => pause,
+            room => pause.min(room),
+        };
         term.set_renew_at(now.kill + pause);
     }
 
@@ -227,4 +233,4 @@ fn somebody_may_work(reason: &StopReason) -> bool {
 }
 
 /// How soon a write that an admission policy refused is tried again.
-const POLICY_PACE: Duration = Duration::from_millis(500);
+pub(super) const POLICY_PACE: Duration = Duration::from_millis(500);

@@ -4,6 +4,7 @@
 //! [`Effects`]. Time is looked at first: an answer that comes after the end of a term finds it ended.
 //! Every change of phase goes through one `become_*` function.
 
+mod acquire;
 mod campaign;
 mod lead;
 mod requests;
@@ -271,7 +272,8 @@ impl Elector {
             Lease::Missing => "",
             Lease::Present(record) => record.holder().unwrap_or(""),
         };
-        if self.told_holder.as_deref() == Some(holder) || matches!(self.phase, Phase::Idle) {
+        if self.told_holder.as_deref() == Some(holder) || matches!(self.phase, Phase::Idle | Phase::Finished)
+        {
             return;
         }
         let holder = holder.to_owned();

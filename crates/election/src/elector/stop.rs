@@ -97,6 +97,8 @@ impl Elector {
         release.unknown |= unknown;
         if matches!(refusal.reason, Reason::Conflict | Reason::Missing) {
             let released = release.unknown && refusal.reason == Reason::Conflict;
+            // The Lease is not what it was: look before anything is said about its holder.
+            self.read_soon();
             return self.end_release(released);
         }
         if release.attempts >= RELEASE_ATTEMPTS_MAX {

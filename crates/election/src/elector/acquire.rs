@@ -1,0 +1,141 @@
+//! Acquiring: the one patch or PUT, its answer, and what an answer that was lost leaves behind.
+
+use std::time::Duration;
+
+use super::lead::POLICY_PACE;
+use super::requests::{Flight, Purpose};
+use super::term::Term;
+use super::{Elector, Phase};
+use crate::answer::{Answer, Reason, Refusal};
+use crate::clocks::Moment;
+use crate::record::{Mark, Record, micro_time};
+use crate::request::{Acquisition, TermKey};
+use crate::view::{Lease, Sight};
+
+/// An acquisition that may have happened, or may still happen.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    acquisition: Acquisition,
+    creates: bool,
+    sent: Moment,
+}
+
+impl Elector {
+    pub(super) fn acquire(&mut self) {
+        let time = micro_time(self.now.wall);
+        let transitions = match self.view.lease() {
+            Lease::Present(record) => record.transitions.unwrap_or(0).checked_add(1).unwrap_or(0),
+            Lease::Missing | Lease::Unknown => 0,
+        };
+        let mark =
+            Mark { transitions, nonce: self.config.identity.nonce().clone(), mode: Some(self.config.mode) };
+        let acquisition = Acquisition {
+            holder: self.config.identity.as_str().to_owned(),
+            transitions,
+            acquire_time: time,
+            lease_duration_seconds: self.config.timing.lease_duration_seconds(),
+            mark,
+        };
+        let (creates, request) = match self.view.lease() {
+            Lease::Present(record) => (false, self.requests.acquire(record, &acquisition)),
+            Lease::Missing | Lease::Unknown => (true, self.requests.create(&acquisition)),
+        };
+        self.campaign.paced_until = self.now.wait + self.config.timing.retry_period();
+        self.send(Purpose::Acquire { acquisition, creates }, request);
+    }
+
+    pub(super) fn handle_acquisition(
+        &mut self,
+        flight: &Flight,
+        acquisition: &Acquisition,
+        creates: bool,
+        answer: Answer,
+    ) {
+        let attempt = Attempt { acquisition: acquisition.clone(), creates, sent: flight.sent };
+        match answer {
+            Answer::Lease(record) => {
+                self.remember(attempt);
+                self.take_record(record, Some(flight.newest_at_send));
+            }
+            Answer::Unknown(refusal) => {
+                self.remember(attempt);
+                self.campaign.in_doubt = true;
+                if self.campaign.failures == 0 {
+                    self.read_soon();
+                } else {
+                    self.handle_read_failure(&refusal);
+                }
+            }
+            // The winner's event was faster than the refusal.
+            Answer::Refused(refusal)
+                if refusal.reason == Reason::Conflict && self.view.newest() > flight.newest_at_send => {}
+            Answer::Refused(refusal) if refusal.reason == Reason::Conflict => {
+                // The winner's event is on its way; without a watch, only a read tells who won.
+                let wait =
+                    if self.watch_is_trusted() { self.config.timing.retry_period() } else { Duration::ZERO };
+                self.campaign.read_at = self.now.wait + wait;
+            }
+            Answer::Refused(refusal) if refusal.reason == Reason::Missing => self.take_missing(None),
+            Answer::Refused(refusal) => {
+                self.handle_read_failure(&refusal);
+                self.campaign.paced_until = self.campaign.read_at;
+                if refusal.reason.is_policy() && self.campaign.failures <= POLICY_TRIES {
+                    self.campaign.paced_until = self.now.wait + POLICY_PACE;
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, attempt: Attempt) {
+        if self.campaign.attempts.len() == ATTEMPTS_MAX {
+            self.campaign.attempts.remove(0);
+        }
+        self.campaign.attempts.push(attempt);
+    }
+
+    /// An acquisition of this process that a record shows is its term, also if the answer was lost: only if
+    /// holder, transitions and acquire time are what was sent.
+    pub(super) fn adopt_if_own(&mut self, record: &Record, sight: Sight) {
+        let own = self.campaign.attempts.iter().find(|attempt| {
+            Some(attempt.acquisition.holder.as_str()) == record.holder()
+                && Some(attempt.acquisition.transitions) == record.transitions
+                && Some(&attempt.acquisition.acquire_time) == record.acquire_time.as_ref()
+        });
+        let Some(attempt) = own.cloned() else { return self.note_namesake(record, sight) };
+        self.campaign.attempts.clear();
+        let key = TermKey {
+            uid: record.uid.clone(),
+            holder: attempt.acquisition.holder,
+            transitions: attempt.acquisition.transitions,
+            acquire_time: attempt.acquisition.acquire_time,
+        };
+        let mut term = Term::new(key, attempt.sent, record, &self.config.timing);
+        let late = self.now.lead >= term.lead_until();
+        let behind = self.view.is_behind_high_water() && !self.config.accept_restore;
+        if self.finishing || behind || (late && attempt.creates) {
+            self.become_releasing(term, false);
+        } else if late {
+            term.set_renew_at(self.now.kill);
+            self.phase = Phase::Confirming(term);
+        } else {
+            self.become_leading(term, record.resource_version);
+        }
+    }
+
+    /// Another process holds the lease with this identity: a foreign holder like any other, but for the warning.
+    fn note_namesake(&mut self, record: &Record, sight: Sight) {
+        let identity = self.config.identity.as_str();
+        if sight == Sight::News && record.holder() == Some(identity) && !self.is_own_lapsed(record) {
+            let message = format!(
+                "the lease is held as {identity:?}, which is this candidate's identity, by another process; \
+                 give each candidate its own identity"
+            );
+            self.trouble(Refusal::of(Reason::Duplicate, message));
+        }
+    }
+}
+
+/// A policy that has refused this often does not say "not yet" but "no": back-off from then on.
+const POLICY_TRIES: u32 = 8;
+/// More acquisitions than this are never unanswered at once: each is followed by a read.
+const ATTEMPTS_MAX: usize = 16;
