@@ -111,13 +111,15 @@ pub(crate) fn run_binary(profile: &str, name: &str, args: &[String]) -> Result<E
     Ok(ExitCode::from(code))
 }
 
-/// The names of the integration tests in `folder`.
+/// The names of the integration tests in `folder`: files, and folders with a `main.rs`.
 pub(crate) fn test_names(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let Ok(entries) = folder.read_dir() else { return Ok(names) };
     for entry in entries {
         let path = entry?.path();
-        if let (Some("rs"), Some(stem)) = (path.extension().and_then(|e| e.to_str()), path.file_stem()) {
+        let is_test =
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file();
+        if let Some(stem) = path.file_stem().filter(|_| is_test) {
             names.push(stem.to_string_lossy().into_owned());
         }
     }
