@@ -16,7 +16,7 @@ use crate::clock;
 use crate::driver::Driver;
 use crate::handle::{Command, Handle, Shared};
 use crate::leadership::{Leadership, Term};
-use crate::transport::{Transport, describe};
+use crate::transport::{self, Transport, describe};
 use crate::watchdog::{HardStop, Stopper, Watchdog};
 
 /// One process's candidacy for one Lease.
@@ -163,9 +163,7 @@ impl Drop for WorkEnded {
 async fn connect(kube_config: Option<kube::Config>) -> Result<Transport, RunError> {
     let config = match kube_config {
         Some(config) => config,
-        None => kube::Config::infer()
-            .await
-            .map_err(|error| RunError::Configuration { detail: describe(&error) })?,
+        None => transport::configuration().await.map_err(|detail| RunError::Configuration { detail })?,
     };
     Transport::new(config).map_err(|error| RunError::Configuration { detail: describe(&error) })
 }

@@ -327,7 +327,7 @@ impl Driver {
             Note::Answered { operation, result: Err(refusal), elapsed, counts, .. } => {
                 let lease = &self.elector.config().lease;
                 let mut text = format!("{operation} of lease {lease} failed: {refusal}");
-                if let Some(hint) = hint(refusal, *operation, lease) {
+                if let Some(hint) = hint(refusal, *operation, lease, &self.transport.server()) {
                     text = format!("{text}\nhint: {hint}");
                 }
                 // A lost race is no error; what is said again is said more quietly.
@@ -344,8 +344,9 @@ impl Driver {
             }
             Note::Watch { up, refusal } => match refusal {
                 Some(refusal) => {
-                    let hint =
-                        hint(refusal, Operation::Watch, &self.elector.config().lease).unwrap_or_default();
+                    let lease = &self.elector.config().lease;
+                    let server = self.transport.server();
+                    let hint = hint(refusal, Operation::Watch, lease, &server).unwrap_or_default();
                     tracing::warn!(reason = %refusal.reason, message = %refusal.message, "the watch failed; reading instead. {hint}");
                 }
                 None => tracing::debug!(up, "watch"),

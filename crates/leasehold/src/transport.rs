@@ -1,13 +1,33 @@
 //! Carries requests to the API server, each with a connection that can be given up.
 
+use std::env;
+
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt as _};
+use kube::config::KubeConfigOptions;
 use leasehold_election::Delivery;
 use tower::{BoxError, ServiceBuilder};
+
+/// How to reach the API server where the caller does not say it, or why that cannot be told.
+pub(crate) async fn configuration() -> Result<kube::Config, String> {
+    match env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()) {
+        // Named on purpose: the service account of the Pod must not silently stand in for it.
+        Some(paths) => kube::Config::from_kubeconfig(&KubeConfigOptions::default())
+            .await
+            .map_err(|error| format!("KUBECONFIG={}: {}", paths.display(), describe(&error))),
+        None => kube::Config::infer().await.map_err(|error| {
+            format!(
+                "{}; in a Pod, its service account has to be mounted (automountServiceAccountToken), elsewhere \
+                 KUBECONFIG has to name a kubeconfig",
+                describe(&error)
+            )
+        }),
+    }
+}
 
 /// How to reach the API server.
 pub(crate) struct Transport {
@@ -24,6 +44,11 @@ impl Transport {
         config.read_timeout = None;
         let client = connect(&config)?;
         Ok(Self { config, client })
+    }
+
+    /// The address of the API server, as configured.
+    pub(crate) fn server(&self) -> String {
+        self.config.cluster_url.to_string()
     }
 
     /// The client to send with; a new one where idle connections must not be used.
