@@ -7,6 +7,7 @@ mod args;
 mod config;
 mod file;
 mod http;
+mod kubeconfig;
 mod run;
 
 pub use args::{Args, CheckArgs, Cli, Command, LogFormat, OnLost};

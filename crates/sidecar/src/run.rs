@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
-use anyhow::{Context as _, Result, bail};
-use leasehold::kube::config::{Config as KubeConfig, KubeConfigOptions, Kubeconfig};
+use anyhow::{Context as _, Result, anyhow, bail};
 use leasehold::{Candidate, Change, Handle, HardStop, Leadership, clock};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{LogFormat, OnLost};
 use crate::config::{Config, Listener};
 use crate::file::LeaderFile;
-use crate::http;
+use crate::{http, kubeconfig};
 
 /// How the sidecar ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,23 +85,10 @@ async fn candidate(config: &Config, file: Option<Arc<LeaderFile>>) -> Result<Can
         builder = builder.identity(identity);
     }
     if config.kubeconfig.is_some() || config.context.is_some() {
-        builder = builder.kube_config(kube_config(config).await?);
+        builder = builder
+            .kube_config(kubeconfig::load(config.kubeconfig.as_deref(), config.context.as_deref()).await?);
     }
     Ok(builder.build()?)
-}
-
-async fn kube_config(config: &Config) -> Result<KubeConfig> {
-    let options = KubeConfigOptions { context: config.context.clone(), ..KubeConfigOptions::default() };
-    match &config.kubeconfig {
-        Some(path) => {
-            let shown = path.display();
-            let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("kubeconfig {shown}"))?;
-            KubeConfig::from_custom_kubeconfig(kubeconfig, &options)
-                .await
-                .with_context(|| format!("kubeconfig {shown}"))
-        }
-        None => KubeConfig::from_kubeconfig(&options).await.context("the kubeconfig of KUBECONFIG"),
-    }
 }
 
 /// The work of a term: saying so in the file, and taking it back before the lease is released.
@@ -186,8 +172,14 @@ fn remove_old_socket(path: &Path) -> Result<()> {
 }
 
 async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("{flag} {address} cannot be listened on; is another process of this Pod using the port?")
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "another process of this Pod, or of the node with hostNetwork, uses the port; name another one",
+            io::ErrorKind::AddrNotAvailable => "this Pod has no such address; name one of its own, or only a port as in :8081",
+            io::ErrorKind::PermissionDenied => "ports below 1024 are for root; name a larger one",
+            _ => "name another address",
+        };
+        anyhow!("{flag} {address} cannot be listened on: {error}; {hint}")
     })
 }
 
@@ -238,7 +230,7 @@ fn note_loss(on_lost: OnLost, handle: Handle) -> Arc<AtomicBool> {
 
 fn log_to_stderr(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log_level)
-        .with_context(|| format!("--log-level {:?} is no level or filter", config.log_level))?;
+        .map_err(|error| anyhow!("--log-level {:?} is no level or filter: {error}", config.log_level))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let result = match config.log_format {
         LogFormat::Text => subscriber.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
