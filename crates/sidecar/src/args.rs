@@ -40,8 +40,8 @@ pub struct CheckArgs {
 /// Flags of the election. Each has an environment name, shown in the help.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
-    /// Name of the Lease [aliases: --election, --leader-elect-resource-name]
-    #[arg(long, env = "LEADER_ELECTOR_LEASE", aliases = ["election", "leader-elect-resource-name"])]
+    /// Name of the Lease
+    #[arg(long, env = "LEADER_ELECTOR_LEASE", visible_aliases = ["election", "leader-elect-resource-name"])]
     pub lease: Option<String>,
 
     /// Namespace of the Lease [default: POD_NAMESPACE, or that of the Pod's service account]
@@ -49,19 +49,19 @@ pub struct Args {
         long,
         short,
         env = "LEADER_ELECTOR_NAMESPACE",
-        aliases = ["election-namespace", "leader-elect-resource-namespace"]
+        visible_aliases = ["election-namespace", "leader-elect-resource-namespace"]
     )]
     pub namespace: Option<String>,
 
     /// Identity to write as holder; no two candidates may share one [default: Pod name, Pod uid and a nonce]
-    #[arg(long, env = "LEADER_ELECTOR_IDENTITY", alias = "id", value_name = "ID")]
+    #[arg(long, env = "LEADER_ELECTOR_IDENTITY", visible_alias = "id", value_name = "ID")]
     pub identity: Option<String>,
 
     /// How long a lease lasts after a renewal, in whole seconds
     #[arg(
         long,
         env = "LEADER_ELECTOR_LEASE_DURATION",
-        alias = "leader-elect-lease-duration",
+        visible_alias = "leader-elect-lease-duration",
         value_parser = duration,
         default_value = "15s",
         value_name = "TIME"
@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(
         long,
         env = "LEADER_ELECTOR_RENEW_DEADLINE",
-        alias = "leader-elect-renew-deadline",
+        visible_alias = "leader-elect-renew-deadline",
         value_parser = duration,
         default_value = "10s",
         value_name = "TIME"
@@ -83,7 +83,7 @@ pub struct Args {
     #[arg(
         long,
         env = "LEADER_ELECTOR_RETRY_PERIOD",
-        alias = "leader-elect-retry-period",
+        visible_alias = "leader-elect-retry-period",
         value_parser = duration,
         default_value = "2s",
         value_name = "TIME"
