@@ -195,6 +195,9 @@ const STATES: [State; 4] = [State::Leader, State::Standby, State::Stopping, Stat
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use leasehold_election::{Reason, Refusal};
 
     use super::*;
@@ -231,5 +234,48 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    /// Names, types and labels, as a reader of the docs or of a scrape knows them.
+    type Families = BTreeSet<(String, String, Vec<String>)>;
+
+    fn exported(text: &str) -> Families {
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let family = |(name, kind): (&str, &str)| {
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            let sample = text.lines().find(|line| line.starts_with(&format!("{name}{suffix}")));
+            let labels =
+                sample.and_then(|line| line.split_once('{')?.1.split_once('}')).unwrap_or_default().0;
+            let labels = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+            (format!("{name}{suffix}"), kind.to_owned(), labels.filter(|label| label != "le").collect())
+        };
+        types.map(family).collect()
+    }
+
+    fn documented(page: &str) -> Families {
+        let rows = page.lines().filter(|line| line.starts_with("| `lea") && line.contains("_"));
+        let family = |row: &str| {
+            let mut cells = row.split('|').skip(1).map(|cell| cell.trim().replace('`', ""));
+            let (name, kind, labels) = (cells.next()?, cells.next()?, cells.next()?);
+            let labels = labels.split(", ").filter(|label| !label.is_empty()).map(str::to_owned);
+            Some((name, kind, labels.collect()))
+        };
+        rows.filter_map(family).collect()
+    }
+
+    #[test]
+    fn the_docs_name_every_metric_that_is_exported_and_no_other() {
+        let metrics = Metrics::new("db");
+        metrics.note(&refused(Operation::Renew, true));
+        let text = metrics.encode(Present { is_leader: false, valid_for: None, token: None });
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sidecar.md");
+        let section = std::fs::read_to_string(path).unwrap();
+        let section = section.split("\n## Metrics\n").nth(1).expect("the page has a section of metrics");
+        let section = section.split("\n## ").next().unwrap();
+        assert_eq!(exported(&text), documented(section));
     }
 }
