@@ -3,6 +3,8 @@
 
 mod cargo;
 mod rungs;
+#[cfg(test)]
+mod tidy;
 
 use std::process::ExitCode;
 
