@@ -2,12 +2,12 @@
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::ops::{Deref, DerefMut};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::process::{Process, boottime_ns};
@@ -70,6 +70,23 @@ impl PipedProcess {
             .context("writing to a process's stdin")
     }
 
+    /// Waits until it has ended and all that it wrote to its stderr has arrived.
+    ///
+    /// # Errors
+    /// When that is not so after `timeout`.
+    pub async fn finish(&mut self, timeout: Duration) -> Result<ExitStatus> {
+        let deadline = Instant::now() + timeout;
+        let status = self.process.wait(timeout).await?;
+        let status =
+            status.with_context(|| format!("runs on after {timeout:?}; stderr:\n{}", self.errors()))?;
+        // The thread that reads lets go of the text at the end of the pipe.
+        while Arc::strong_count(&self.errors) > 1 {
+            ensure!(Instant::now() < deadline, "somebody else holds its stderr open:\n{}", self.errors());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(status)
+    }
+
     /// All that it has written to its stderr.
     pub fn errors(&self) -> String {
         self.errors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
@@ -90,13 +107,16 @@ impl DerefMut for PipedProcess {
     }
 }
 
-/// A thread of its own, so that a busy runtime never delays the stamp.
+/// A thread of its own, so that a busy runtime never delays the stamp. A line that the end of the process tore is none.
 fn read_lines(stdout: impl Read + Send + 'static) -> UnboundedReceiver<Line> {
     let (sender, receiver) = mpsc::unbounded_channel();
     thread::spawn(move || {
-        for line in BufReader::new(stdout).lines() {
-            let Ok(text) = line else { return };
-            if sender.send(Line { boottime_ns: boottime_ns(), text }).is_err() {
+        let mut stdout = BufReader::new(stdout);
+        let mut text = String::new();
+        while stdout.read_line(&mut text).is_ok() && text.ends_with('\n') {
+            text.pop();
+            let line = Line { boottime_ns: boottime_ns(), text: std::mem::take(&mut text) };
+            if sender.send(line).is_err() {
                 return;
             }
         }
@@ -124,6 +144,12 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
+    fn shell(script: &str) -> PipedProcess {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        PipedProcess::spawn(command).unwrap()
+    }
+
     #[tokio::test]
     async fn lines_arrive_in_order_and_stamped_and_the_end_is_seen() {
         let before = boottime_ns();
@@ -140,10 +166,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_process_is_an_error_that_shows_its_stderr() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo broken >&2; exec sleep 600"]);
-        let mut process = PipedProcess::spawn(command).unwrap();
+        let mut process = shell("echo broken >&2; exec sleep 600");
         let error = process.next_line(Duration::from_secs(1)).await.unwrap_err().to_string();
         assert!(error.contains("broken"), "{error}");
+    }
+
+    /// A candidate that ended while it answered left a `{` behind, and the test that read it failed.
+    #[tokio::test]
+    async fn a_line_that_the_end_of_the_process_tore_is_none() {
+        let mut process = shell("echo whole; printf '{'");
+        assert_eq!(process.next_line(PATIENCE).await.unwrap().unwrap().text, "whole");
+        assert_eq!(process.next_line(PATIENCE).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_last_words_of_a_process_are_there_when_it_has_finished() {
+        let mut process = shell("echo last words >&2; exit 3");
+        let status = process.finish(PATIENCE).await.unwrap();
+        assert_eq!((status.code(), process.errors().as_str()), (Some(3), "last words\n"));
     }
 }
