@@ -59,7 +59,7 @@ pub struct Member {
     /// CLOCK_BOOTTIME just before its process was started.
     pub started_ns: u64,
     process: PipedProcess,
-    /// When it was seen to have ended, if it was killed.
+    /// When it was seen to have ended, if it has.
     pub(crate) ended_ns: Option<u64>,
     pub(crate) was_paused: bool,
     has_ended: bool,
@@ -102,6 +102,10 @@ impl Member {
 
     fn collect(&mut self) -> Result<()> {
         self.has_ended = self.process.exit_status()?.is_some();
+        if self.has_ended {
+            // The library ends a process whose work has no time left: it says nothing more, and works no more.
+            self.ended_ns.get_or_insert_with(boottime_ns);
+        }
         for line in self.process.arrived_lines() {
             let said = serde_json::from_str(&line.text)
                 .with_context(|| format!("{} said {:?}", self.name, line.text))?;
@@ -123,6 +127,9 @@ pub struct Electorate {
 }
 
 impl Electorate {
+    /// A lease duration that keeps tests short.
+    pub const SHORT: Duration = Duration::from_secs(3);
+
     /// An electorate for the Lease of this permission, still empty. `peers`: whether client-go takes part.
     pub fn new(permission: &LeasePermission, lease_duration: Duration, peers: bool) -> Self {
         let (namespace, lease) = (permission.namespace().to_owned(), permission.lease().to_owned());
@@ -266,6 +273,19 @@ impl Electorate {
         };
         self.until("a new leader", timeout, |members| leaders(members).len() == 1).await?;
         leaders(&self.members).first().copied().context("a leader was there a moment ago")
+    }
+
+    /// Whether every candidate still runs.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub fn are_all_alive(&mut self) -> Result<bool> {
+        for member in &mut self.members {
+            if member.process.exit_status()?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What each candidate last said and logged, for an error message.

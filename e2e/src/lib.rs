@@ -8,6 +8,7 @@
 pub mod client_go;
 pub mod control_plane;
 pub mod electorate;
+pub mod ground;
 mod judge;
 pub mod piped;
 pub mod process;
@@ -18,6 +19,7 @@ pub mod tools;
 pub use client_go::ClientGoCandidate;
 pub use control_plane::{ControlPlane, audit::AuditEvent};
 pub use electorate::{Elector, Electorate};
+pub use ground::Ground;
 pub use piped::{Line, PipedProcess};
 pub use process::{Process, boottime_ns};
 pub use rbac::LeasePermission;

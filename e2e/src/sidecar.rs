@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::control_plane::ControlPlane;
 use crate::electorate::sibling;
+use crate::ground::Ground;
 use crate::piped::PipedProcess;
 use crate::rbac::{LeasePermission, PodRef};
 
@@ -134,6 +135,14 @@ impl Sidecar {
         Content::read(&self.settings.file)
     }
 
+    /// Waits until it has ended; `None` if a signal ended it.
+    ///
+    /// # Errors
+    /// When it still runs after `timeout`.
+    pub async fn exit_code(&mut self, timeout: Duration) -> Result<Option<i32>> {
+        Ok(self.process.finish(timeout).await?.code())
+    }
+
     /// The exit code of `leader-elector check`, which is all that a service sees of it.
     ///
     /// # Errors
@@ -204,6 +213,28 @@ impl Sidecar {
                 _ => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
+    }
+}
+
+impl Ground {
+    /// A sidecar in a new Pod, yet to be started.
+    ///
+    /// # Errors
+    /// When the Pod, its token or a free port cannot be had.
+    pub async fn settings(&self, pod: &str) -> Result<SidecarSettings> {
+        SidecarSettings::new(&self.control_plane, &self.permission, pod).await
+    }
+
+    /// Running sidecars in Pods `app-0` and on.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub async fn sidecars(&self, count: usize) -> Result<Vec<Sidecar>> {
+        let mut sidecars = Vec::new();
+        for index in 0..count {
+            sidecars.push(self.settings(&format!("app-{index}")).await?.start()?);
+        }
+        Ok(sidecars)
     }
 }
 

@@ -6,76 +6,37 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
-use leasehold_e2e::sidecar::{Content, Endpoint, FileSampler, Sidecar, SidecarSettings, free_address};
-use leasehold_e2e::{ControlPlane, LeasePermission, boottime_ns};
+use kube::api::{WatchEvent, WatchParams};
+use leasehold_e2e::sidecar::{Content, Endpoint, FileSampler, Sidecar, free_address};
+use leasehold_e2e::{Ground, boottime_ns};
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Longer than anything that works ever takes: it only ends what is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Ground {
-    control_plane: std::sync::Arc<ControlPlane>,
-    admin: kube::Client,
-    permission: LeasePermission,
-}
-
-impl Ground {
-    /// A namespace with the least-privilege Role and a pre-created Lease.
-    async fn new(namespace: &str) -> Result<Self> {
-        let control_plane = ControlPlane::shared().await?;
-        let admin = control_plane.admin_client().await?;
-        let permission = LeasePermission::grant(&admin, namespace, "leader").await?;
-        let ground = Self { control_plane, admin, permission };
-        let lease = serde_json::from_value(json!({ "metadata": { "name": "leader" }, "spec": {} }))?;
-        ground.leases().create(&PostParams::default(), &lease).await?;
-        Ok(ground)
-    }
-
-    fn leases(&self) -> Api<Lease> {
-        Api::namespaced(self.admin.clone(), self.permission.namespace())
-    }
-
-    /// Watches for the first change of the holder, and tells whether `file` was gone when it was seen.
-    async fn watch_for_change(&self, holder: String, file: PathBuf) -> Result<JoinHandle<Result<bool>>> {
-        let leases = self.leases();
-        let version = leases.get("leader").await?.metadata.resource_version.unwrap();
-        Ok(tokio::spawn(async move {
-            let only = WatchParams::default().fields("metadata.name=leader");
-            let mut events = leases.watch(&only, &version).await?.boxed();
-            while let Some(event) = events.try_next().await? {
-                let WatchEvent::Modified(lease) = event else {
-                    bail!("{event:?} of a lease that is only renewed")
-                };
-                let seen = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
-                if !seen.starts_with(&holder) {
-                    return Ok(!file.exists());
-                }
+/// Watches for the first change of the holder, and tells whether `file` was gone when it was seen.
+async fn watch_for_change(
+    ground: &Ground,
+    holder: String,
+    file: PathBuf,
+) -> Result<JoinHandle<Result<bool>>> {
+    let leases = ground.leases();
+    let version = leases.get("leader").await?.metadata.resource_version.unwrap();
+    Ok(tokio::spawn(async move {
+        let only = WatchParams::default().fields("metadata.name=leader");
+        let mut events = leases.watch(&only, &version).await?.boxed();
+        while let Some(event) = events.try_next().await? {
+            let WatchEvent::Modified(lease) = event else {
+                bail!("{event:?} of a lease that is only renewed")
+            };
+            let seen = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+            if !seen.starts_with(&holder) {
+                return Ok(!file.exists());
             }
-            bail!("the watch ended before the holder changed")
-        }))
-    }
-
-    /// What no candidate may do, and a person can.
-    async fn set_holder(&self, holder: &str) -> Result<()> {
-        let taken = json!({ "spec": { "holderIdentity": holder } });
-        self.leases().patch("leader", &PatchParams::default(), &Patch::Merge(taken)).await?;
-        Ok(())
-    }
-
-    async fn settings(&self, pod: &str) -> Result<SidecarSettings> {
-        SidecarSettings::new(&self.control_plane, &self.permission, pod).await
-    }
-
-    async fn sidecars(&self, count: usize) -> Result<Vec<Sidecar>> {
-        let mut sidecars = Vec::new();
-        for index in 0..count {
-            sidecars.push(self.settings(&format!("app-{index}")).await?.start()?);
         }
-        Ok(sidecars)
-    }
+        bail!("the watch ended before the holder changed")
+    }))
 }
 
 /// Waits until the file of one sidecar says that it leads, and tells which.
@@ -105,13 +66,6 @@ fn assert_wall_clock_agrees(content: &Content) -> Result<()> {
         assert!(apart < 0.05, "{boot} is {apart} s away from the wall clock in {content:?}");
     }
     Ok(())
-}
-
-async fn exit_code(sidecar: &mut Sidecar) -> Result<Option<i32>> {
-    let ended = sidecar.process().wait(PATIENCE).await?;
-    // What it said last may still be on its way through the pipe.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    Ok(ended.and_then(|status| status.code()))
 }
 
 fn in_state(state: &str) -> impl Fn(&Value) -> bool {
@@ -208,10 +162,10 @@ async fn a_planned_stop_takes_the_file_back_before_the_lease_is_released() -> Re
     let files: Vec<PathBuf> = sidecars.iter().map(|sidecar| sidecar.settings().file.clone()).collect();
     let token = sidecars[first].content()?.unwrap().token();
     let sampler = FileSampler::start(files.clone());
-    let next_holder = ground.watch_for_change(identity(&sidecars[first]), files[first].clone()).await?;
+    let next_holder = watch_for_change(&ground, identity(&sidecars[first]), files[first].clone()).await?;
 
     sidecars[first].process().terminate()?;
-    let code = exit_code(&mut sidecars[first]).await?;
+    let code = sidecars[first].exit_code(PATIENCE).await?;
     assert_eq!(code, Some(0), "a stop that was asked for is no failure");
     assert!(!files[first].exists());
     assert!(next_holder.await??, "the holder changed while the file still said the old one");
@@ -318,7 +272,7 @@ async fn a_unix_socket_serves_what_a_port_serves_and_one_left_behind_is_replaced
     std::fs::remove_file(&socket)?;
     std::fs::write(&socket, "a file of the service")?;
     let mut third = on_socket("app-2").await?;
-    assert_eq!(exit_code(&mut third).await?, Some(2), "{}", third.log());
+    assert_eq!(third.exit_code(PATIENCE).await?, Some(2), "{}", third.log());
     assert!(third.log().contains("is no socket; name a path that nothing else uses"), "{}", third.log());
     assert_eq!(std::fs::read_to_string(&socket)?, "a file of the service");
     Ok(())
@@ -374,7 +328,7 @@ async fn without_the_api_server_it_runs_on_unready_and_says_why() -> Result<()> 
     assert_eq!(sidecar.process().exit_status()?, None, "it waits for the API server");
 
     sidecar.process().terminate()?;
-    assert_eq!(exit_code(&mut sidecar).await?, Some(0), "there is no lease that a stop could wait for");
+    assert_eq!(sidecar.exit_code(PATIENCE).await?, Some(0), "there is no lease that a stop could wait for");
     Ok(())
 }
 
@@ -387,7 +341,7 @@ async fn timings_that_cannot_hold_are_refused_at_the_start_with_the_arithmetic()
             .map(str::to_owned)
             .to_vec();
     let mut sidecar = settings.start()?;
-    assert_eq!(exit_code(&mut sidecar).await?, Some(2));
+    assert_eq!(sidecar.exit_code(PATIENCE).await?, Some(2));
     let log = sidecar.log();
     assert!(
         log.contains("2.9s + lost-stop timeout 0ns + kill margin 500ms = 3.4s, more than the 2.94"),
@@ -405,7 +359,7 @@ async fn a_lease_that_somebody_else_takes_ends_the_process_where_that_is_wished_
     let mut sidecar = settings.start()?;
     sidecar.until_status("leading", PATIENCE, in_state("leader")).await?;
     ground.set_holder("an-administrator").await?;
-    assert_eq!(exit_code(&mut sidecar).await?, Some(75), "{}", sidecar.log());
+    assert_eq!(sidecar.exit_code(PATIENCE).await?, Some(75), "{}", sidecar.log());
     assert!(!sidecar.settings().file.exists());
     let holder = ground.leases().get("leader").await?.spec.unwrap().holder_identity;
     assert_eq!(holder.as_deref(), Some("an-administrator"), "what is not its own it does not release");
