@@ -242,6 +242,6 @@ pub async fn create_namespace(admin: &Client, name: &str) -> Result<()> {
 
 const LEASE_GROUP: &str = "coordination.k8s.io";
 const LEASE_RESOURCE: &str = "leases";
-const LEASE_VERBS: [&str; 6] = ["get", "list", "watch", "create", "update", "patch"];
+const LEASE_VERBS: [&str; 5] = ["get", "watch", "create", "update", "patch"];
 const TOKEN_LIFETIME_SECONDS: i64 = 3600;
 const AUTHORIZER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -76,6 +76,27 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them, so that each can be counted from zero.
+    pub const ALL: [Self; 17] = [
+        Self::Conflict,
+        Self::Missing,
+        Self::NamespaceMissing,
+        Self::NamespaceTerminating,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::Policy,
+        Self::PolicyNotReady,
+        Self::Invalid,
+        Self::Throttled,
+        Self::Server,
+        Self::Timeout,
+        Self::Unreachable,
+        Self::Coordinated,
+        Self::Restored,
+        Self::Duplicate,
+        Self::Unexpected,
+    ];
+
     /// The word in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -26,6 +26,15 @@ pub(crate) struct Acquisition {
     pub(crate) mark: Mark,
 }
 
+impl Acquisition {
+    /// Whether this record shows what was to be written: the term is that of whoever wrote exactly this.
+    pub(crate) fn is_shown_by(&self, record: &Record) -> bool {
+        Some(self.holder.as_str()) == record.holder()
+            && Some(self.transitions) == record.transitions
+            && Some(&self.acquire_time) == record.acquire_time.as_ref()
+    }
+}
+
 /// The term that a renewal or a release is meant for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TermKey {

@@ -283,7 +283,11 @@ impl Driver {
                 self.shared.set_term(None);
             }
             Change::NewLeader { holder } => {
-                tracing::info!(%holder, "new leader");
+                if holder.is_empty() {
+                    tracing::info!("no leader");
+                } else {
+                    tracing::info!(%holder, "new leader");
+                }
                 self.trouble = None;
                 self.shared.metrics.count_holder();
             }

@@ -188,9 +188,11 @@ impl Shared {
     /// The published status, corrected by the clocks: time may have ended what it says.
     pub(crate) fn status(&self) -> Status {
         let mut status = self.published.borrow().clone();
-        let leads = self.term().is_some_and(|term| term.leads());
-        if status.state == State::Leader && !leads {
-            status.state = State::Stopping;
+        match self.term().filter(|term| term.leads()) {
+            // A term that has just begun may lead before the status of its begin is published.
+            Some(term) => term.describe(&mut status),
+            None if status.state == State::Leader => status.state = State::Stopping,
+            None => {}
         }
         status
     }

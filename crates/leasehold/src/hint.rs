@@ -127,7 +127,7 @@ rules:
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{name}]
-  verbs: [get, list, watch, create, update, patch]",
+  verbs: [get, watch, create, update, patch]",
         name = lease.name(),
         namespace = lease.namespace()
     )

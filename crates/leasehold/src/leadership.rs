@@ -6,10 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leasehold_election::{FencingToken, LeaseName, Limits, Reading, StopReason};
+use leasehold_election::{FencingToken, LeaseName, Limits, Reading, State, StopReason};
 use tokio::sync::{Notify, watch};
 
 use crate::clock;
+use crate::handle::Status;
 
 /// Leadership for one term. Clones are the same term.
 #[derive(Clone, Debug)]
@@ -204,6 +205,17 @@ impl Term {
             self.found_over.notify_one();
         }
         leads && !self.over.load(Ordering::SeqCst)
+    }
+
+    /// Writes into a status what is true as long as this term leads.
+    pub(crate) fn describe(&self, status: &mut Status) {
+        let published = self.limits();
+        status.state = State::Leader;
+        status.holder = Some(self.identity.clone());
+        status.token = Some(self.token.get());
+        status.transitions = Some(self.transitions);
+        status.lead_until = Some(published.lead_until());
+        status.valid_until = Some(published.valid_until());
     }
 
     /// Time until `valid_until`, if work may still run.

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use leasehold_election::{Note, Operation, State};
+use leasehold_election::{Note, Operation, Reason, State};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -102,6 +102,10 @@ impl Metrics {
         registry.register("leasehold_state_seconds", "Time spent in each state", self.state_seconds.clone());
         registry.register("leasehold_build", "Version of this program", build_info());
         self.master_status.get_or_create(&self.name).set(0);
+        // A counter that begins with its first failure hides it from `rate()`.
+        for reason in Reason::ALL {
+            self.renew_failures.get_or_create(&self.renew_failure(reason)).inc_by(0);
+        }
         for state in STATES {
             self.state_seconds.get_or_create(&StateLabel { state: state.as_str() }).inc_by(0.0);
         }
@@ -117,9 +121,7 @@ impl Metrics {
                     self.renew_duration.get_or_create(&RenewResult { result }).observe(elapsed.as_secs_f64());
                 }
                 if *counts && let Err(refusal) = result {
-                    let labels =
-                        RenewFailure { name: self.name.name.clone(), reason: refusal.reason.as_str() };
-                    self.renew_failures.get_or_create(&labels).inc();
+                    self.renew_failures.get_or_create(&self.renew_failure(refusal.reason)).inc();
                 }
             }
             Note::Watch { up, refusal } => {
@@ -149,6 +151,10 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String succeeds");
         text
+    }
+
+    fn renew_failure(&self, reason: Reason) -> RenewFailure {
+        RenewFailure { name: self.name.name.clone(), reason: reason.as_str() }
     }
 
     fn count_request(&self, verb: &'static str, code: u16) {
@@ -198,7 +204,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use leasehold_election::{Reason, Refusal};
+    use leasehold_election::Refusal;
 
     use super::*;
 

@@ -96,11 +96,7 @@ impl Elector {
     /// An acquisition of this process that a record shows is its term, also if the answer was lost: only if
     /// holder, transitions and acquire time are what was sent.
     pub(super) fn adopt_if_own(&mut self, record: &Record, sight: Sight) {
-        let own = self.campaign.attempts.iter().find(|attempt| {
-            Some(attempt.acquisition.holder.as_str()) == record.holder()
-                && Some(attempt.acquisition.transitions) == record.transitions
-                && Some(&attempt.acquisition.acquire_time) == record.acquire_time.as_ref()
-        });
+        let own = self.campaign.attempts.iter().find(|attempt| attempt.acquisition.is_shown_by(record));
         let Some(attempt) = own.cloned() else { return self.note_namesake(record, sight) };
         self.campaign.attempts.clear();
         let key = TermKey {
@@ -125,12 +121,23 @@ impl Elector {
     /// Another process holds the lease with this identity: a foreign holder like any other, but for the warning.
     fn note_namesake(&mut self, record: &Record, sight: Sight) {
         let identity = self.config.identity.as_str();
-        if sight == Sight::News && record.holder() == Some(identity) && !self.is_own_lapsed(record) {
+        let own = self.is_own_lapsed(record) || self.is_acquiring(record);
+        if sight == Sight::News && record.holder() == Some(identity) && !own {
             let message = format!(
                 "the lease is held as {identity:?}, which is this candidate's identity, by another process; \
                  give each candidate its own identity"
             );
             self.trouble(Refusal::of(Reason::Duplicate, message));
+        }
+    }
+
+    /// Whether the watch was faster than the answer of the acquisition that this record shows.
+    fn is_acquiring(&self, record: &Record) -> bool {
+        match &self.flight {
+            Some(Flight { purpose: Purpose::Acquire { acquisition, .. }, .. }) => {
+                acquisition.is_shown_by(record)
+            }
+            Some(_) | None => false,
         }
     }
 }
