@@ -1,8 +1,13 @@
 //! What stands in for an API server, and for a bad network in front of one, in tests and demonstrations.
 //!
-//! For now: [`FaultProxy`]. It shares no type with the election: bytes are the contract.
+//! [`ApiServer`] is a Kubernetes API server in memory, for Leases, ConfigMaps, Endpoints, Pods, Events and Namespaces,
+//! which answers as kube-apiserver 1.37 does; [`store::Store`] is the same without sockets, clocks and chance.
+//! [`FaultProxy`] breaks connections. Neither shares a type with the election: JSON and bytes are the contract.
 
 mod fault_proxy;
 mod pipe;
+mod serve;
+pub mod store;
 
 pub use fault_proxy::{Counters, Fault, FaultProxy};
+pub use serve::ApiServer;

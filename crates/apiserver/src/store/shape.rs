@@ -1,0 +1,312 @@
+//! What Go's types do to a JSON object when it is decoded and encoded again: unknown fields go, empty ones go, times
+//! are normalised, a wrong type is refused. And how fields are owned: which parts of an object have owners of their own.
+
+use serde_json::{Map, Value};
+
+use super::time::{self, Precision};
+
+/// The type of a value.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// Kept as it is, one owner for all of it.
+    Any,
+    Text,
+    Int32,
+    Int64,
+    Bool,
+    Time,
+    MicroTime,
+    /// A map with string keys, each owned alone.
+    Map(&'static Self),
+    List(&'static Self, Merge),
+    Struct(&'static Struct),
+    /// Kept as it is, each field owned alone; the lists named here merge as said, others have one owner.
+    Open(&'static [(&'static str, Merge)]),
+}
+
+/// How the elements of a list are told apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Merge {
+    /// They are not: the list has one owner.
+    Atomic,
+    /// By their values.
+    Set,
+    /// By these fields.
+    Keys(&'static [&'static str]),
+}
+
+/// A Go struct.
+#[derive(Debug)]
+pub(crate) struct Struct {
+    /// Its name in Go, for refusals.
+    pub(crate) name: &'static str,
+    /// One owner for all of it (`+structType=atomic`).
+    pub(crate) atomic: bool,
+    pub(crate) fields: &'static [Field],
+}
+
+/// A field of a Go struct.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) shape: Shape,
+    pub(crate) zero: Zero,
+}
+
+/// What is written for a field that holds the zero value of its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Zero {
+    /// Nothing (`omitempty`).
+    Omitted,
+    /// The zero as given: a pointer, absent only if null.
+    Kept,
+    /// The zero, also if it was not given: no `omitempty`, or a struct.
+    Written,
+}
+
+impl Field {
+    /// A field whose zero is not written.
+    pub(crate) const fn of(name: &'static str, shape: Shape) -> Self {
+        Self { name, shape, zero: Zero::Omitted }
+    }
+
+    /// A pointer.
+    pub(crate) const fn pointer(name: &'static str, shape: Shape) -> Self {
+        Self { name, shape, zero: Zero::Kept }
+    }
+
+    /// A field that is always written.
+    pub(crate) const fn written(name: &'static str, shape: Shape) -> Self {
+        Self { name, shape, zero: Zero::Written }
+    }
+}
+
+/// Decodes and encodes again, in place. Returns the unknown fields, which are gone.
+///
+/// # Errors
+///
+/// The sentence in which the real server refuses a wrong type.
+pub(crate) fn normalise(shape: &Shape, value: &mut Value) -> Result<Vec<String>, String> {
+    let mut unknown = Vec::new();
+    let place = Place { owner: "", path: String::new() };
+    visit(shape, value, &place, &mut unknown)?;
+    Ok(unknown)
+}
+
+/// Where a value is: the struct that holds it, and the path from the root.
+struct Place<'a> {
+    owner: &'a str,
+    path: String,
+}
+
+impl Place<'_> {
+    fn child<'a>(&self, owner: &'a str, name: &str) -> Place<'a> {
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        Place { owner, path }
+    }
+
+    fn refuse<T>(&self, value: &Value, shape: &Shape) -> Result<T, String> {
+        let given = match value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(_) => "bool".to_owned(),
+            Value::Number(number) if matches!(shape, Shape::Int32 | Shape::Int64) => {
+                format!("number {number}")
+            }
+            Value::Number(_) => "number".to_owned(),
+            Value::String(_) => "string".to_owned(),
+            Value::Array(_) => "array".to_owned(),
+            Value::Object(_) => "object".to_owned(),
+        };
+        let wanted = go_type(shape);
+        if self.path.is_empty() {
+            return Err(format!("json: cannot unmarshal {given} into Go value of type {wanted}"));
+        }
+        Err(format!(
+            "json: cannot unmarshal {given} into Go struct field {}.{} of type {wanted}",
+            self.owner, self.path
+        ))
+    }
+}
+
+fn visit(
+    shape: &Shape,
+    value: &mut Value,
+    place: &Place<'_>,
+    unknown: &mut Vec<String>,
+) -> Result<(), String> {
+    match (shape, &mut *value) {
+        (Shape::Any | Shape::Open(_), _)
+        | (Shape::Text, Value::String(_))
+        | (Shape::Bool, Value::Bool(_)) => Ok(()),
+        (Shape::Int32, Value::Number(number))
+            if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) =>
+        {
+            Ok(())
+        }
+        (Shape::Int64, Value::Number(number)) if number.is_i64() => Ok(()),
+        (Shape::Time, _) => retime(value, Precision::Second),
+        (Shape::MicroTime, _) => retime(value, Precision::Micro),
+        (Shape::Map(element), Value::Object(map)) => {
+            for item in map.values_mut() {
+                visit_element(element, item, place, unknown)?;
+            }
+            Ok(())
+        }
+        (Shape::List(element, _), Value::Array(items)) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                let place = Place { owner: place.owner, path: place.path.clone() };
+                let before = unknown.len();
+                visit_element(element, item, &place, unknown)?;
+                let plain = format!("{}.", place.path);
+                for field in &mut unknown[before..] {
+                    if let Some(rest) = field.strip_prefix(&plain) {
+                        *field = format!("{}[{index}].{rest}", place.path);
+                    }
+                }
+            }
+            Ok(())
+        }
+        (Shape::Struct(object), Value::Object(map)) => visit_struct(object, map, place, unknown),
+        _ => place.refuse(value, shape),
+    }
+}
+
+/// An element of a map or list: null is the zero of its type.
+fn visit_element(
+    shape: &Shape,
+    value: &mut Value,
+    place: &Place<'_>,
+    unknown: &mut Vec<String>,
+) -> Result<(), String> {
+    if value.is_null() {
+        *value = zero(shape);
+    }
+    visit(shape, value, place, unknown)
+}
+
+fn visit_struct(
+    object: &Struct,
+    map: &mut Map<String, Value>,
+    place: &Place<'_>,
+    unknown: &mut Vec<String>,
+) -> Result<(), String> {
+    if map.keys().any(|key| object.fields.iter().all(|field| field.name != key)) {
+        map.retain(|key, _| {
+            let known = object.fields.iter().any(|field| field.name == key);
+            if !known {
+                unknown.push(place.child("", key).path);
+            }
+            known
+        });
+    }
+    for field in object.fields {
+        if field.zero == Zero::Written && map.get(field.name).is_none_or(Value::is_null) {
+            map.insert(field.name.into(), zero(&field.shape));
+        }
+        let Some(value) = map.get_mut(field.name) else { continue };
+        if field.zero == Zero::Written && value.is_null() {
+            continue;
+        }
+        if !value.is_null() {
+            visit(&field.shape, value, &place.child(object.name, field.name), unknown)?;
+        }
+        let gone = match field.zero {
+            Zero::Omitted => is_zero(value),
+            Zero::Kept => value.is_null(),
+            Zero::Written => false,
+        };
+        if gone {
+            map.remove(field.name);
+        }
+    }
+    Ok(())
+}
+
+fn retime(value: &mut Value, precision: Precision) -> Result<(), String> {
+    let Value::String(text) = &*value else {
+        let given = if value.is_number() { "number" } else { "object" };
+        return Err(format!("json: cannot unmarshal {given} into Go value of type string"));
+    };
+    *value = Value::String(time::format(time::parse(text, precision)?, precision));
+    Ok(())
+}
+
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
+/// What Go writes for a value that was never set.
+fn zero(shape: &Shape) -> Value {
+    match shape {
+        Shape::Text => Value::String(String::new()),
+        Shape::Int32 | Shape::Int64 => 0.into(),
+        Shape::Bool => false.into(),
+        Shape::Struct(_) | Shape::Open(_) => Value::Object(Map::new()),
+        Shape::Any | Shape::Time | Shape::MicroTime | Shape::Map(_) | Shape::List(..) => Value::Null,
+    }
+}
+
+fn go_type(shape: &Shape) -> String {
+    match shape {
+        Shape::Any | Shape::Open(_) => "interface {}".into(),
+        Shape::Text | Shape::Time | Shape::MicroTime => "string".into(),
+        Shape::Int32 => "int32".into(),
+        Shape::Int64 => "int64".into(),
+        Shape::Bool => "bool".into(),
+        Shape::Map(element) => format!("map[string]{}", go_type(element)),
+        Shape::List(element, _) => format!("[]{}", go_type(element)),
+        Shape::Struct(object) => format!("v1.{}", object.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::kind::Kind;
+    use super::*;
+
+    fn lease(mut value: Value) -> (Value, Result<Vec<String>, String>) {
+        let outcome = normalise(Kind::Lease.resource().shape, &mut value);
+        (value, outcome)
+    }
+
+    #[test]
+    fn unknown_and_empty_fields_go_and_pointers_keep_their_zero() {
+        let (value, unknown) = lease(json!({
+            "metadata": {"name": "db", "labels": {}, "colour": 1},
+            "spec": {"holderIdentity": "", "leaseTransitions": 0, "acquireTime": null, "x": 1},
+        }));
+        assert_eq!(
+            value,
+            json!({"metadata": {"name": "db"}, "spec": {"holderIdentity": "", "leaseTransitions": 0}})
+        );
+        assert_eq!(unknown.unwrap(), ["metadata.colour", "spec.x"]);
+        let (value, _) = lease(json!({}));
+        assert_eq!(value, json!({"metadata": {}, "spec": {}}));
+    }
+
+    #[test]
+    fn a_wrong_type_is_refused_in_gos_words() {
+        let refusal = |value| lease(value).1.unwrap_err();
+        assert_eq!(
+            refusal(json!({"spec": {"leaseDurationSeconds": "15"}})),
+            "json: cannot unmarshal string into Go struct field LeaseSpec.spec.leaseDurationSeconds of type int32"
+        );
+        assert_eq!(
+            refusal(json!({"spec": {"leaseDurationSeconds": 1.5}})),
+            "json: cannot unmarshal number 1.5 into Go struct field LeaseSpec.spec.leaseDurationSeconds of type int32"
+        );
+        assert_eq!(
+            refusal(json!({"metadata": {"labels": {"a": 1}}})),
+            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"
+        );
+    }
+}
