@@ -178,6 +178,9 @@ async fn feed(
 ) {
     let timeout = watch.timeout_seconds().map_or(WATCH_DURATION, Duration::from_secs);
     let end = Instant::now() + timeout;
+    // As the real server does: a last word shortly before the end, so that the next watch can begin there.
+    let farewell = end - BOOKMARK_BEFORE_END.min(timeout);
+    let mut said_farewell = timeout <= BOOKMARK_BEFORE_END;
     let mut bookmarks = interval(BOOKMARK_INTERVAL);
     bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     bookmarks.reset();
@@ -190,7 +193,14 @@ async fn feed(
         tokio::select! {
             biased;
             () = sender.closed() => return,
-            () = sleep_until(end) => break,
+            () = sleep_until(end) => return,
+            () = sleep_until(farewell), if !said_farewell => {
+                said_farewell = true;
+                let line = shared.lock().bookmark(&watch);
+                if let Some(line) = line && sender.send(line).await.is_err() {
+                    return;
+                }
+            }
             changed = revision.changed() => if changed.is_err() { return },
             _ = bookmarks.tick() => {
                 let line = shared.lock().bookmark(&watch);
@@ -199,11 +209,6 @@ async fn feed(
                 }
             }
         }
-    }
-    let line = shared.lock().bookmark(&watch);
-    if let Some(line) = line {
-        // The client may be gone already.
-        sender.send(line).await.ok();
     }
 }
 
@@ -277,3 +282,4 @@ const LINES_MAX: usize = 64;
 /// The real server ends watches after 30 to 60 minutes.
 const WATCH_DURATION: Duration = Duration::from_secs(45 * 60);
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);

@@ -1,6 +1,7 @@
 //! Each fault on real sockets of loopback, in front of a server that answers what it gets.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, end a test by panicking")]
+#![expect(clippy::disallowed_methods, reason = "how long a fault lasts is measured here")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};

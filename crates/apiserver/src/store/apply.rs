@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::create::{fit_namespace, unknown_fields};
+use super::body::unknown_fields;
+use super::create::fit_namespace;
 use super::defaults;
 use super::fields::{FieldSet, all, compare, parts};
 use super::managed::{self, Entry, Operation, Writer};
@@ -10,7 +11,7 @@ use super::object::Object;
 use super::request::Call;
 use super::shape::{Merge, Shape, normalise};
 use super::status::Failure;
-use super::update::Proposal;
+use super::update::{Proposal, check_name};
 
 /// What an applied configuration makes of the current version, if any.
 pub(crate) fn apply(
@@ -29,8 +30,11 @@ pub(crate) fn apply(
     if let Some(field) = unknown.first() {
         return Err(refuse(call, &format!(".{field}: field not declared in schema")));
     }
-    let warnings = unknown_fields(call, Vec::new()).map_err(Failure::bad_request)?;
-    patch["metadata"]["name"] = json!(call.name);
+    let warnings = unknown_fields(call, &[]).map_err(Failure::bad_request)?;
+    if patch["metadata"].get("name").is_none() {
+        patch["metadata"]["name"] = json!(call.name);
+    }
+    check_name(call, &patch)?;
     fit_namespace(call, &mut patch["metadata"])?;
     let mut wanted = all(resource.shape, &patch);
     wanted.strip_system_fields();
@@ -47,12 +51,11 @@ pub(crate) fn apply(
     prune(resource.shape, &mut value, previous.as_ref(), &wanted, &entries);
     defaults::fill(call.kind, &mut value);
     settle(call, &base, &value, &wanted, &mut entries, force)?;
-    let unchanged = previous.as_ref().is_some_and(|entry| entry.fields == wanted)
-        && without_managers(&value) == without_managers(&base);
-    let entry = match previous {
-        Some(entry) if unchanged => entry,
-        _ => writer.entry(Operation::Apply, wanted),
-    };
+    let mut entry = writer.entry(Operation::Apply, wanted);
+    if current.is_some() && without_managers(&value) == without_managers(&base) {
+        // A stamp tells of changes: who applies what is there already gets none.
+        entry.time = previous.and_then(|entry| entry.time);
+    }
     entries.push(entry);
     managed::write(&mut value, entries);
     Ok(Proposal { value, warnings })
@@ -168,9 +171,9 @@ fn merge_items(element: &Shape, how: Merge, items: &mut Vec<Value>, patch: &[Val
 fn prune(shape: &Shape, value: &mut Value, previous: Option<&Entry>, wanted: &FieldSet, others: &[Entry]) {
     let Some(previous) = previous else { return };
     let mut gone = previous.fields.clone();
-    gone.subtract(wanted);
+    gone.subtract_held(wanted);
     for other in others {
-        gone.subtract(&other.fields);
+        gone.subtract_held(&other.fields);
     }
     take_out(shape, value, &gone);
 }
@@ -218,28 +221,20 @@ fn check_type(call: &Call<'_>, patch: &mut Value) -> Result<(), Failure> {
     };
     let (kind, version) = (take("kind"), take("apiVersion"));
     if kind.is_empty() || version.is_empty() {
-        return Err(Failure::bad_request("invalid object type: apiVersion and kind must be set"));
+        return Err(Failure::bad_request("invalid object type: /, Kind="));
     }
     if version != resource.api_version() || kind != resource.kind {
-        let why = format!(
-            "invalid object type: {version}, Kind={kind}, expected {}, Kind={}",
-            resource.api_version(),
-            resource.kind
-        );
-        return Err(Failure::bad_request(why));
+        let slash = if version.contains('/') { "" } else { "/" };
+        return Err(Failure::bad_request(format!("invalid object type: {slash}{version}, Kind={kind}")));
     }
     Ok(())
 }
 
 fn refuse(call: &Call<'_>, why: &str) -> Failure {
     let resource = call.kind.resource();
-    let place = if call.namespace.is_empty() {
-        call.name.clone()
-    } else {
-        format!("{}/{}", call.namespace, call.name)
-    };
-    Failure::bad_request(format!(
-        "failed to create typed patch object ({place}; {}, Kind={}): {why}",
+    Failure::internal(format!(
+        "failed to create typed patch object (/{}; {}, Kind={}): {why}",
+        call.name,
         resource.api_version(),
         resource.kind
     ))

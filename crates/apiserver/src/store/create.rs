@@ -1,4 +1,4 @@
-//! POST: a new object. And what all writes share: reading a body, and giving a new object what the server gives it.
+//! POST: a new object. And what all writes share: giving a new object what the server gives it.
 
 use serde_json::{Map, Value, json};
 
@@ -6,24 +6,18 @@ use super::kind::Kind;
 use super::managed::{self, Writer};
 use super::object::{Key, Object};
 use super::request::{Call, Subresource};
-use super::shape::normalise;
 use super::status::{Failure, FieldError};
 use super::time::{self, Precision};
-use super::{Outcome, Outside, Reply, Store, defaults, validate};
-
-/// An object as it came in a body.
-pub(crate) struct Incoming {
-    pub(crate) value: Value,
-    /// It asks to forget all managers of fields.
-    pub(crate) reset: bool,
-    pub(crate) warnings: Vec<String>,
-}
+use super::{Outcome, Outside, Reply, Store, body, defaults, validate};
 
 impl Store {
     pub(crate) fn create(&mut self, outside: &mut Outside<'_>, call: &Call<'_>) -> Outcome {
         options(call, "CreateOptions")?;
-        let mut incoming = decode(call)?;
+        let mut incoming = body::decode(call)?;
         let metadata = &mut incoming.value["metadata"];
+        if metadata.get("resourceVersion").is_some() {
+            return Err(Failure::internal("resourceVersion should not be set on objects to be created"));
+        }
         wipe_system_fields(metadata);
         fit_namespace(call, metadata)?;
         let generated = generate_name(outside, metadata);
@@ -102,90 +96,6 @@ impl Store {
         failure.detail("causes", cause);
         Err(failure)
     }
-}
-
-/// The object in the body of a request, with the fields that its type knows.
-pub(crate) fn decode(call: &Call<'_>) -> Result<Incoming, Failure> {
-    if !matches!(call.content_type.as_str(), "" | "application/json" | "*/*") {
-        return Err(Failure::unsupported_media_type("application/json"));
-    }
-    let resource = call.kind.resource();
-    let mut value: Value = serde_json::from_slice(call.body).map_err(|error| unreadable(call, &error))?;
-    let typed = Typed::take(&mut value);
-    let version = typed.api_version.as_deref().unwrap_or(&resource.api_version()).to_owned();
-    let kind = typed.kind.as_deref().unwrap_or(resource.kind).to_owned();
-    let refuse = |why: &str| {
-        let short = version.rsplit('/').next().unwrap_or_default();
-        Failure::bad_request(format!(
-            "{kind} in version \"{short}\" cannot be handled as a {}: {why}",
-            resource.kind
-        ))
-    };
-    if version != resource.api_version() || kind != resource.kind {
-        return Err(mismatch(resource.api_version().as_str(), &version, &kind, resource.kind));
-    }
-    let reset = managed::is_reset(&value);
-    let unknown = normalise(resource.shape, &mut value).map_err(|why| refuse(&why))?;
-    let warnings =
-        unknown_fields(call, unknown).map_err(|why| refuse(&format!("strict decoding error: {why}")))?;
-    defaults::fill(call.kind, &mut value);
-    Ok(Incoming { value, reset, warnings })
-}
-
-/// Unknown fields are warned of, refused or ignored, as the request asks for.
-pub(crate) fn unknown_fields(call: &Call<'_>, unknown: Vec<String>) -> Result<Vec<String>, String> {
-    let sentences: Vec<String> = unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
-    match call.query.text("fieldValidation") {
-        "Ignore" => Ok(Vec::new()),
-        "Strict" if !sentences.is_empty() => Err(sentences.join(", ")),
-        _ => Ok(sentences),
-    }
-}
-
-/// `kind` and `apiVersion`, taken out of an object.
-struct Typed {
-    kind: Option<String>,
-    api_version: Option<String>,
-}
-
-impl Typed {
-    fn take(value: &mut Value) -> Self {
-        let mut take = |field: &str| match value.as_object_mut().and_then(|map| map.remove(field)) {
-            Some(Value::String(text)) if !text.is_empty() => Some(text),
-            _ => None,
-        };
-        Self { kind: take("kind"), api_version: take("apiVersion") }
-    }
-}
-
-fn mismatch(expected: &str, version: &str, kind: &str, expected_kind: &str) -> Failure {
-    if version == expected {
-        let short = version.rsplit('/').next().unwrap_or_default();
-        return Failure::bad_request(format!(
-            "{kind} in version \"{short}\" cannot be handled as a {expected_kind}: no kind \"{kind}\" is registered for version \"{version}\""
-        ));
-    }
-    Failure::bad_request(format!(
-        "the API version in the data ({version}) does not match the expected API version ({expected})"
-    ))
-}
-
-fn unreadable(call: &Call<'_>, error: &serde_json::Error) -> Failure {
-    let text = String::from_utf8_lossy(call.body);
-    let why =
-        if call.body.is_empty() { "unexpected end of JSON input".to_owned() } else { error.to_string() };
-    let summary: String = text.chars().take(30).collect();
-    let more = if text.chars().count() > 30 { " ..." } else { "" };
-    Failure::bad_request(format!(
-        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why} ({}{more})",
-        call.kind.resource().kind,
-        hex(&summary),
-    ))
-}
-
-/// The real server shows what it could not read as bytes.
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Options of a write that are wrong in themselves.

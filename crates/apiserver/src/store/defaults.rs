@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
+use super::request::Subresource;
 
 /// Defaults of a kind.
 pub(crate) fn fill(kind: Kind, object: &mut Value) {
@@ -46,14 +47,24 @@ pub(crate) fn prepare_create(kind: Kind, object: &mut Value) {
     }
 }
 
-/// What is kept or set in an object that is changed: a status is only changed through its subresource, and it alone.
-pub(crate) fn prepare_update(kind: Kind, object: &mut Value, old: &Value, status: bool) {
-    if kind.resource().has_status {
-        let kept = if status { "spec" } else { "status" };
-        object[kept] = old[kept].clone();
-        if kind == Kind::Namespace {
-            object["spec"] = old["spec"].clone();
-        }
+/// A status is only changed through its subresource, and it alone: what a request says of the other part is dropped,
+/// before fields get their owners.
+pub(crate) fn keep_other_part(kind: Kind, object: &mut Value, old: &Value, subresource: Subresource) {
+    if !kind.resource().has_status {
+        return;
+    }
+    if subresource == Subresource::Status {
+        object["spec"] = old["spec"].clone();
+    } else {
+        object["status"] = old["status"].clone();
+    }
+}
+
+/// What is kept or set in an object that is changed.
+pub(crate) fn prepare_update(kind: Kind, object: &mut Value, old: &Value) {
+    if kind == Kind::Namespace {
+        // Finalizers of a namespace are only changed through its subresource, which is not served.
+        object["spec"] = old["spec"].clone();
     }
     if kind == Kind::Lease {
         drop_coordinated(object, old);

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::body::{PROTOBUF, json_error};
 use super::kind::Kind;
 use super::object::{Key, Object};
 use super::request::Call;
+use super::shapes::DELETE_OPTIONS;
 use super::status::{Failure, FieldError};
 use super::time::{self, Precision};
-use super::{Outcome, Outside, Reply, Store};
+use super::{Outcome, Outside, Reply, Store, proto};
 
 /// `DeleteOptions`, from the body or the query.
 #[derive(Debug, Default)]
@@ -114,14 +116,19 @@ impl Options {
             ..Self::default()
         };
         if !call.body.is_empty() {
-            let body: Value =
-                serde_json::from_slice(call.body).map_err(|error| Failure::bad_request(error.to_string()))?;
+            let body = read_options(call)?;
+            if !body["orphanDependents"].is_null() && !body["propagationPolicy"].is_null() {
+                let why = "orphanDependents and deletionPropagation cannot be both set";
+                let error = FieldError::invalid("propagationPolicy", &body["propagationPolicy"], why);
+                return Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &[error]));
+            }
+            let orphan = (body["orphanDependents"] == json!(true)).then(|| "Orphan".to_owned());
             let text = |value: &Value| value.as_str().map(str::to_owned);
             options = Self {
                 uid: text(&body["preconditions"]["uid"]),
                 resource_version: text(&body["preconditions"]["resourceVersion"]),
                 grace_period_seconds: body["gracePeriodSeconds"].as_i64(),
-                propagation: text(&body["propagationPolicy"]),
+                propagation: text(&body["propagationPolicy"]).or(orphan),
                 dry_run: body["dryRun"].as_array().is_some_and(|list| list.contains(&json!("All"))),
             };
         }
@@ -161,6 +168,20 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// The body of a DELETE.
+fn read_options(call: &Call<'_>) -> Result<Value, Failure> {
+    if call.content_type == PROTOBUF {
+        let message =
+            proto::open(call.body).and_then(|envelope| proto::read(&DELETE_OPTIONS, envelope.message));
+        return message
+            .ok_or_else(|| Failure::bad_request("the body is no protobuf message of type DeleteOptions"));
+    }
+    serde_json::from_slice(call.body).map_err(|error| {
+        let why = json_error(call.body, &error);
+        Failure::bad_request(format!("couldn't get version/kind; json parse error: {why}"))
+    })
 }
 
 /// Only a Pod on a node that still runs gets time to stop.

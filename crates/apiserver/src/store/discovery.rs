@@ -4,6 +4,7 @@ use http::{HeaderValue, Method, Request, Response, header};
 use serde_json::{Value, json};
 
 use super::kind::{Kind, Resource};
+use super::openapi;
 use super::status::{Failure, json_response};
 
 /// Answers a request whose path leads to no object.
@@ -18,7 +19,8 @@ pub(crate) fn answer(request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         return plain(200, "ok");
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return if path.starts_with("/api") { Failure::method_not_allowed().response() } else { not_found() };
+        let known = path.starts_with("/api") || path == "/version";
+        return if known { Failure::method_not_allowed().response() } else { not_found() };
     }
     let body = match path {
         "/api" if aggregated => return group_list(&aggregate("")),
@@ -37,10 +39,13 @@ pub(crate) fn answer(request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         "/api/v1" => resource_list(""),
         "/apis/coordination.k8s.io/v1" => resource_list("coordination.k8s.io"),
         "/version" => version(),
-        "/openapi/v3" => json!({"paths": {}}),
+        "/openapi/v3" => openapi::index(),
+        "/openapi/v3/api/v1" => openapi::document(""),
+        "/openapi/v3/apis/coordination.k8s.io/v1" => openapi::document("coordination.k8s.io"),
         "" => {
             json!({"paths": ["/api", "/api/v1", "/apis", "/apis/coordination.k8s.io", "/apis/coordination.k8s.io/v1", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
         }
+        _ if path.starts_with("/apis/coordination.k8s.io/") => return Failure::no_such_resource().response(),
         _ => return not_found(),
     };
     json_response(200, body.to_string().into_bytes())
@@ -48,7 +53,8 @@ pub(crate) fn answer(request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
 
 fn version() -> Value {
     json!({
-        "major": "1", "minor": "37", "gitVersion": "v1.37.2", "gitCommit": "", "gitTreeState": "",
+        "major": "1", "minor": "37", "emulationMajor": "1", "emulationMinor": "37",
+        "minCompatibilityMajor": "1", "minCompatibilityMinor": "36", "gitVersion": "v1.37.2", "gitCommit": "", "gitTreeState": "",
         "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "leasehold/embedded",
     })
 }
@@ -58,7 +64,7 @@ fn group() -> Value {
     json!({"name": "coordination.k8s.io", "versions": [version], "preferredVersion": version})
 }
 
-fn served(group: &str) -> impl Iterator<Item = &'static Resource> {
+pub(crate) fn served(group: &str) -> impl Iterator<Item = &'static Resource> {
     Kind::ALL.into_iter().map(Kind::resource).filter(move |resource| resource.group == group)
 }
 

@@ -62,6 +62,18 @@ impl FieldSet {
         }
     }
 
+    /// Takes out whatever the other set holds itself or holds parts of.
+    pub(crate) fn subtract_held(&mut self, other: &Self) {
+        self.member = false;
+        for (key, theirs) in &other.children {
+            let Some(ours) = self.children.get_mut(key) else { continue };
+            ours.subtract_held(theirs);
+            if ours.is_empty() {
+                self.children.remove(key);
+            }
+        }
+    }
+
     pub(crate) fn intersection(&self, other: &Self) -> Self {
         let mut common = Self { member: self.member && other.member, children: BTreeMap::new() };
         for (key, ours) in &self.children {
@@ -199,7 +211,10 @@ type Parts<'s, 'v> = BTreeMap<String, (&'s Shape, &'v Value)>;
 pub(crate) fn parts<'s, 'v>(shape: &'s Shape, value: Option<&'v Value>) -> Option<Parts<'s, 'v>> {
     let Some(value) = value else {
         let divided = !matches!(shape, Shape::Any | Shape::Text | Shape::Int32 | Shape::Int64 | Shape::Bool)
-            && !matches!(shape, Shape::Time | Shape::MicroTime | Shape::List(_, Merge::Atomic))
+            && !matches!(
+                shape,
+                Shape::Time | Shape::MicroTime | Shape::Bytes | Shape::List(_, Merge::Atomic)
+            )
             && !matches!(shape, Shape::Struct(Struct { atomic: true, .. }));
         return divided.then(BTreeMap::new);
     };

@@ -2,6 +2,7 @@
 //! no number: both come in as arguments, so that the same requests always give the same answers.
 
 mod apply;
+mod body;
 mod create;
 mod defaults;
 mod delete;
@@ -11,7 +12,9 @@ mod kind;
 mod managed;
 mod names;
 mod object;
+mod openapi;
 mod patch;
+mod proto;
 mod read;
 mod request;
 mod selector;
@@ -121,10 +124,17 @@ impl Store {
             Ok(None) => return discovery::answer(request),
             Err(failure) => return failure.response(),
         };
-        match self.dispatch(outside, &call) {
+        let mut response = match self.dispatch(outside, &call) {
             Ok(reply) => reply.response(),
             Err(failure) => failure.response(),
+        };
+        if call.kind == Kind::Endpoints {
+            warn(
+                &mut response,
+                "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+            );
         }
+        response
     }
 
     /// Whether a request opens a watch.
@@ -214,12 +224,17 @@ impl Reply {
     fn response(self) -> Response<Vec<u8>> {
         let mut response = json_response(self.code, self.body);
         for warning in self.warnings {
-            let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
-            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
-                response.headers_mut().append(http::header::WARNING, value);
-            }
+            warn(&mut response, &warning);
         }
         response
+    }
+}
+
+/// A sentence for the user, which kubectl prints.
+fn warn(response: &mut Response<Vec<u8>>, sentence: &str) {
+    let quoted = sentence.replace('\\', "\\\\").replace('"', "\\\"");
+    if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+        response.headers_mut().append(http::header::WARNING, value);
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// Why a name is no DNS subdomain; empty if it is one.
 pub(crate) fn subdomain(name: &str) -> Vec<String> {
-    let mut errors = too_long(name, 253);
+    let mut errors = too_long(name, 253, "characters");
     if !is_subdomain(name) {
         errors.push(SUBDOMAIN.into());
     }
@@ -11,7 +11,7 @@ pub(crate) fn subdomain(name: &str) -> Vec<String> {
 
 /// Why a name is no DNS label; empty if it is one.
 pub(crate) fn label(name: &str) -> Vec<String> {
-    let mut errors = too_long(name, 63);
+    let mut errors = too_long(name, 63, "characters");
     if !is_label(name) {
         errors.push(if is_subdomain(name) { "must not contain dots".into() } else { LABEL.into() });
     }
@@ -41,7 +41,7 @@ pub(crate) fn qualified(key: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push("name part must be non-empty".into());
     } else {
-        errors.extend(too_long(name, 63).into_iter().map(|error| format!("name part {error}")));
+        errors.extend(too_long(name, 63, "bytes").into_iter().map(|error| format!("name part {error}")));
     }
     if !is_key(name) {
         errors.push(format!("name part {KEY}"));
@@ -51,7 +51,7 @@ pub(crate) fn qualified(key: &str) -> Vec<String> {
 
 /// Why a value of a label is not valid.
 pub(crate) fn label_value(value: &str) -> Vec<String> {
-    let mut errors = too_long(value, 63);
+    let mut errors = too_long(value, 63, "bytes");
     if !value.is_empty() && !is_key(value) {
         errors.push(LABEL_VALUE.into());
     }
@@ -60,7 +60,7 @@ pub(crate) fn label_value(value: &str) -> Vec<String> {
 
 /// Why a key of a ConfigMap is not valid.
 pub(crate) fn config_key(key: &str) -> Vec<String> {
-    let mut errors = too_long(key, 253);
+    let mut errors = too_long(key, 253, "characters");
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         errors.push(CONFIG_KEY.into());
     }
@@ -74,9 +74,10 @@ pub(crate) fn config_key(key: &str) -> Vec<String> {
     errors
 }
 
-fn too_long(name: &str, bytes_max: usize) -> Vec<String> {
+/// Older checks of the real server speak of characters, though they count bytes.
+fn too_long(name: &str, bytes_max: usize, unit: &str) -> Vec<String> {
     let long = name.len() > bytes_max;
-    long.then(|| format!("must be no more than {bytes_max} bytes")).into_iter().collect()
+    long.then(|| format!("must be no more than {bytes_max} {unit}")).into_iter().collect()
 }
 
 fn is_subdomain(name: &str) -> bool {
@@ -119,7 +120,7 @@ mod tests {
     fn names_are_refused_in_the_words_of_the_real_server() {
         assert!(subdomain("my-lease.v1").is_empty());
         assert_eq!(subdomain("My_Lease").len(), 1);
-        assert_eq!(subdomain(&"a".repeat(254)), ["must be no more than 253 bytes"]);
+        assert_eq!(subdomain(&"a".repeat(254)), ["must be no more than 253 characters"]);
         assert_eq!(label("a.b"), ["must not contain dots"]);
         assert!(label("A")[0].contains("(e.g. 'my-name',  or '123-abc', regex"));
         assert!(qualified("leasehold.dev/mark").is_empty());

@@ -16,12 +16,16 @@ pub(crate) enum PatchError {
 pub(crate) fn json_patch(document: &mut Value, patch: &Value) -> Result<(), PatchError> {
     let Value::Array(operations) = patch else {
         let given = type_name(patch);
-        let message = format!("json: cannot unmarshal {given} into Go value of type jsonpatch.Patch");
+        let message = format!(
+            "error decoding patch: json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp"
+        );
         return Err(PatchError::Malformed(message));
     };
     if let Some(bad) = operations.iter().find(|operation| !operation.is_object()) {
         let given = type_name(bad);
-        let message = format!("json: cannot unmarshal {given} into Go value of type jsonpatch.Operation");
+        let message = format!(
+            "error decoding patch: json: cannot unmarshal {given} into Go value of type handlers.jsonPatchOp"
+        );
         return Err(PatchError::Malformed(message));
     }
     for operation in operations {
@@ -241,10 +245,14 @@ fn merge_key(list: &str) -> Option<&'static str> {
 
 fn merge_list(current: &mut Value, items: &[Value], merge_key: &str) {
     let Value::Array(current) = current else { return };
+    if merge_key.is_empty() {
+        // What the patch names comes first.
+        current.retain(|item| !items.contains(item));
+        current.splice(0..0, items.iter().cloned());
+        return;
+    }
     for item in items {
-        let same = |other: &Value| {
-            if merge_key.is_empty() { other == item } else { other.get(merge_key) == item.get(merge_key) }
-        };
+        let same = |other: &Value| other.get(merge_key) == item.get(merge_key);
         let place = current.iter().position(same);
         match (place, item.get("$patch").and_then(Value::as_str)) {
             (Some(index), Some("delete")) => {
@@ -262,7 +270,8 @@ fn delete_from(map: &mut Map<String, Value>, list: &str, values: &Value) {
     current.retain(|item| !values.contains(item));
 }
 
-fn type_name(value: &Value) -> &'static str {
+/// What Go calls a JSON value of this type.
+pub(crate) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
@@ -335,6 +344,6 @@ mod tests {
             &mut document,
             &json!({"metadata": {"finalizers": ["b/b"], "labels": {"$patch": "replace", "z": "1"}}}),
         );
-        assert_eq!(document, json!({"metadata": {"finalizers": ["a/a", "b/b"], "labels": {"z": "1"}}}));
+        assert_eq!(document, json!({"metadata": {"finalizers": ["b/b", "a/a"], "labels": {"z": "1"}}}));
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::kind::Kind;
 use super::object::{Key, Object};
-use super::request::{Accept, Call};
+use super::request::{Accept, Call, Verb};
 use super::selector::Selector;
 use super::status::{Failure, FieldError};
 use super::{Outcome, Outside, Reply, Store, table};
@@ -59,7 +59,9 @@ impl Store {
         let paged = call.query.number("limit")?.is_some_and(|limit| limit > 0);
         let (revision, start) = if !token.is_empty() {
             let Continue { revision, start } = Continue::read(token).ok_or_else(|| {
-                Failure::bad_request("continue key is not valid: it was not made by this server")
+                Failure::bad_request(
+                    "invalid continue token: continue key is not valid: it was not made by this server",
+                )
             })?;
             (revision, start)
         } else if (exact || paged && call.query.text("resourceVersionMatch").is_empty())
@@ -163,9 +165,15 @@ pub(crate) fn version(call: &Call<'_>) -> Result<Option<u64>, Failure> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| {
-        let why = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
-        let error = FieldError::invalid("resourceVersion", &json!(text), &why);
-        Failure::invalid(call.kind.resource().group, call.kind.resource().plural, "", &[error])
+        let why = format!(
+            "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+        );
+        match call.verb {
+            Verb::List | Verb::DeleteCollection => {
+                Failure::bad_request(format!("invalid resource version: {why}"))
+            }
+            _ => Failure::internal(why),
+        }
     })
 }
 

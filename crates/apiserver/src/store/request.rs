@@ -239,15 +239,22 @@ fn accept(header: &str) -> Result<Accept, Failure> {
         if !matches!(media_type, "application/json" | "application/*" | "*/*") {
             continue;
         }
-        let wanted: Vec<&str> = parts.filter_map(|part| part.strip_prefix("as=")).collect();
-        match wanted.as_slice() {
-            [] => return Ok(Accept::Object),
-            ["Table"] => return Ok(Accept::Table),
-            ["PartialObjectMetadata" | "PartialObjectMetadataList"] => return Ok(Accept::Metadata),
-            _ => {}
+        let parameters: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
+        let parameter = |key: &str| parameters.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
+        match (parameter("as"), parameter("g"), parameter("v")) {
+            (None, ..) => return Ok(Accept::Object),
+            (Some("Table"), Some("meta.k8s.io"), Some("v1")) => return Ok(Accept::Table),
+            (
+                Some("PartialObjectMetadata" | "PartialObjectMetadataList"),
+                Some("meta.k8s.io"),
+                Some("v1"),
+            ) => {
+                return Ok(Accept::Metadata);
+            }
+            (Some(_), ..) => {}
         }
     }
-    Err(Failure::not_acceptable("application/json"))
+    Err(Failure::not_acceptable())
 }
 
 /// What precedes the first slash, without what cannot be printed.

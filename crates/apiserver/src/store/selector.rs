@@ -41,13 +41,7 @@ impl Selector {
     pub(crate) fn parse(kind: Kind, labels: &str, fields: &str) -> Result<Self, String> {
         let labels = split_terms(labels)
             .into_iter()
-            .map(|term| {
-                label_term(&term).ok_or_else(|| {
-                    format!(
-                        "unable to parse requirement: found {term:?}, expected: key, key=value, key in (a,b)"
-                    )
-                })
-            })
+            .map(|term| label_term(&term).map_err(|why| format!("unable to parse requirement: {why}")))
             .collect::<Result<_, _>>()?;
         let fields =
             split_terms(fields).into_iter().map(|term| field_term(kind, &term)).collect::<Result<_, _>>()?;
@@ -101,32 +95,51 @@ fn split_terms(text: &str) -> Vec<String> {
     terms.into_iter().map(|term| term.trim().to_owned()).filter(|term| !term.is_empty()).collect()
 }
 
-fn label_term(term: &str) -> Option<LabelTerm> {
+fn label_term(term: &str) -> Result<LabelTerm, String> {
     let of = |key: &str, wanted| valid_key(key.trim()).map(|key| LabelTerm { key, wanted });
-    if let Some((head, values)) = term.split_once('(') {
-        let values = values.strip_suffix(')')?.split(',').map(|value| value.trim().to_owned()).collect();
-        let (key, operator) = head.trim().split_once(char::is_whitespace)?;
-        return match operator.trim() {
-            "in" => of(key, Wanted::In(values)),
-            "notin" => of(key, Wanted::NotIn(values)),
-            _ => None,
+    if !term.contains('(')
+        && let Some(at) = term.find(['=', '!']).filter(|at| *at > 0)
+    {
+        let (key, rest) = term.split_at(at);
+        return match (rest.strip_prefix("!="), rest.strip_prefix("==").or(rest.strip_prefix('='))) {
+            (Some(value), _) => of(key, Wanted::NotIn(vec![valid_value(value.trim())?])),
+            (None, Some(value)) => of(key, Wanted::In(vec![valid_value(value.trim())?])),
+            (None, None) => Err(unexpected(rest)),
         };
     }
-    if let Some((key, value)) = term.split_once("!=") {
-        return of(key, Wanted::NotIn(vec![value.trim().to_owned()]));
+    if let Some(key) = term.strip_prefix('!') {
+        return of(key, Wanted::Absent);
     }
-    if let Some((key, value)) = term.split_once('=') {
-        let value = value.strip_prefix('=').unwrap_or(value).trim();
-        return of(key, Wanted::In(vec![value.to_owned()]));
+    let Some((key, rest)) = term.split_once(char::is_whitespace) else { return of(term, Wanted::Present) };
+    let rest = rest.trim();
+    let (operator, values) = rest.split_at(rest.find([' ', '(']).unwrap_or(rest.len()));
+    if !matches!(operator, "in" | "notin") {
+        return Err(unexpected(operator));
     }
-    match term.strip_prefix('!') {
-        Some(key) => of(key, Wanted::Absent),
-        None => of(term, Wanted::Present),
+    let values = values.trim();
+    let Some(inner) = values.strip_prefix('(').and_then(|values| values.strip_suffix(')')) else {
+        return Err(format!("found '{values}' expected: '('"));
+    };
+    let values = inner.split(',').map(|value| valid_value(value.trim())).collect::<Result<_, _>>()?;
+    of(key, if operator == "in" { Wanted::In(values) } else { Wanted::NotIn(values) })
+}
+
+fn unexpected(found: &str) -> String {
+    format!("found '{found}', expected: in, notin, =, ==, !=, gt, lt")
+}
+
+fn valid_key(key: &str) -> Result<String, String> {
+    match super::names::qualified(key).as_slice() {
+        [] => Ok(key.to_owned()),
+        [why, ..] => Err(format!("<nil>: Invalid value: {key:?}: {why}")),
     }
 }
 
-fn valid_key(key: &str) -> Option<String> {
-    super::names::qualified(key).is_empty().then(|| key.to_owned())
+fn valid_value(value: &str) -> Result<String, String> {
+    match super::names::label_value(value).as_slice() {
+        [] => Ok(value.to_owned()),
+        [why, ..] => Err(format!("values[0][0]: Invalid value: {value:?}: {why}")),
+    }
 }
 
 fn field_term(kind: Kind, term: &str) -> Result<FieldTerm, String> {

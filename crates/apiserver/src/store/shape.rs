@@ -16,6 +16,8 @@ pub(crate) enum Shape {
     Bool,
     Time,
     MicroTime,
+    /// Base64 in JSON.
+    Bytes,
     /// A map with string keys, each owned alone.
     Map(&'static Self),
     List(&'static Self, Merge),
@@ -51,6 +53,8 @@ pub(crate) struct Field {
     pub(crate) name: &'static str,
     pub(crate) shape: Shape,
     pub(crate) zero: Zero,
+    /// Its number in protobuf, if that is not its place in the struct.
+    pub(crate) tag: Option<u32>,
 }
 
 /// What is written for a field that holds the zero value of its type.
@@ -67,17 +71,22 @@ pub(crate) enum Zero {
 impl Field {
     /// A field whose zero is not written.
     pub(crate) const fn of(name: &'static str, shape: Shape) -> Self {
-        Self { name, shape, zero: Zero::Omitted }
+        Self { name, shape, zero: Zero::Omitted, tag: None }
     }
 
     /// A pointer.
     pub(crate) const fn pointer(name: &'static str, shape: Shape) -> Self {
-        Self { name, shape, zero: Zero::Kept }
+        Self { name, shape, zero: Zero::Kept, tag: None }
     }
 
     /// A field that is always written.
     pub(crate) const fn written(name: &'static str, shape: Shape) -> Self {
-        Self { name, shape, zero: Zero::Written }
+        Self { name, shape, zero: Zero::Written, tag: None }
+    }
+
+    /// With a number in protobuf that is not its place.
+    pub(crate) const fn tagged(self, tag: u32) -> Self {
+        Self { name: self.name, shape: self.shape, zero: self.zero, tag: Some(tag) }
     }
 }
 
@@ -144,8 +153,9 @@ fn visit(
             Ok(())
         }
         (Shape::Int64, Value::Number(number)) if number.is_i64() => Ok(()),
-        (Shape::Time, _) => retime(value, Precision::Second),
-        (Shape::MicroTime, _) => retime(value, Precision::Micro),
+        (Shape::Time, Value::String(_)) => retime(value, Precision::Second),
+        (Shape::MicroTime, Value::String(_)) => retime(value, Precision::Micro),
+        (Shape::Bytes, Value::String(text)) => check_base64(text),
         (Shape::Map(element), Value::Object(map)) => {
             for item in map.values_mut() {
                 visit_element(element, item, place, unknown)?;
@@ -223,12 +233,22 @@ fn visit_struct(
 }
 
 fn retime(value: &mut Value, precision: Precision) -> Result<(), String> {
-    let Value::String(text) = &*value else {
-        let given = if value.is_number() { "number" } else { "object" };
-        return Err(format!("json: cannot unmarshal {given} into Go value of type string"));
-    };
+    let Value::String(text) = &*value else { return Ok(()) };
     *value = Value::String(time::format(time::parse(text, precision)?, precision));
     Ok(())
+}
+
+/// Go's decoder names the first byte that does not fit.
+fn check_base64(text: &str) -> Result<(), String> {
+    let digits = text.trim_end_matches('=');
+    let odd = digits.bytes().position(|byte| !byte.is_ascii_alphanumeric() && !b"+/".contains(&byte));
+    let padding = text.len() - digits.len();
+    let complete = text.len() % 4 == 0 && padding <= 2;
+    match odd {
+        Some(at) => Err(format!("illegal base64 data at input byte {at}")),
+        None if complete => Ok(()),
+        None => Err(format!("illegal base64 data at input byte {}", text.len() / 4 * 4)),
+    }
 }
 
 fn is_zero(value: &Value) -> bool {
@@ -245,7 +265,7 @@ fn is_zero(value: &Value) -> bool {
 /// What Go writes for a value that was never set.
 fn zero(shape: &Shape) -> Value {
     match shape {
-        Shape::Text => Value::String(String::new()),
+        Shape::Text | Shape::Bytes => Value::String(String::new()),
         Shape::Int32 | Shape::Int64 => 0.into(),
         Shape::Bool => false.into(),
         Shape::Struct(_) | Shape::Open(_) => Value::Object(Map::new()),
@@ -256,7 +276,7 @@ fn zero(shape: &Shape) -> Value {
 fn go_type(shape: &Shape) -> String {
     match shape {
         Shape::Any | Shape::Open(_) => "interface {}".into(),
-        Shape::Text | Shape::Time | Shape::MicroTime => "string".into(),
+        Shape::Text | Shape::Time | Shape::MicroTime | Shape::Bytes => "string".into(),
         Shape::Int32 => "int32".into(),
         Shape::Int64 => "int64".into(),
         Shape::Bool => "bool".into(),

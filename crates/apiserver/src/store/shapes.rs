@@ -21,7 +21,7 @@ static OBJECT_META: Struct = Struct {
         Field::of("annotations", Shape::Map(&Shape::Text)),
         Field::of("ownerReferences", Shape::List(&Shape::Struct(&OWNER_REFERENCE), Merge::Keys(&["uid"]))),
         Field::of("finalizers", Shape::List(&Shape::Text, Merge::Set)),
-        Field::of("managedFields", Shape::List(&Shape::Struct(&MANAGED_FIELDS), Merge::Atomic)),
+        Field::of("managedFields", Shape::List(&Shape::Struct(&MANAGED_FIELDS), Merge::Atomic)).tagged(17),
     ],
 };
 
@@ -29,12 +29,12 @@ static OWNER_REFERENCE: Struct = Struct {
     name: "OwnerReference",
     atomic: true,
     fields: &[
-        Field::written("apiVersion", Shape::Text),
-        Field::written("kind", Shape::Text),
-        Field::written("name", Shape::Text),
-        Field::written("uid", Shape::Text),
-        Field::pointer("controller", Shape::Bool),
-        Field::pointer("blockOwnerDeletion", Shape::Bool),
+        Field::written("apiVersion", Shape::Text).tagged(5),
+        Field::written("kind", Shape::Text).tagged(1),
+        Field::written("name", Shape::Text).tagged(3),
+        Field::written("uid", Shape::Text).tagged(4),
+        Field::pointer("controller", Shape::Bool).tagged(6),
+        Field::pointer("blockOwnerDeletion", Shape::Bool).tagged(7),
     ],
 };
 
@@ -46,9 +46,9 @@ static MANAGED_FIELDS: Struct = Struct {
         Field::of("operation", Shape::Text),
         Field::of("apiVersion", Shape::Text),
         Field::pointer("time", Shape::Time),
-        Field::of("fieldsType", Shape::Text),
-        Field::pointer("fieldsV1", Shape::Any),
-        Field::of("subresource", Shape::Text),
+        Field::of("fieldsType", Shape::Text).tagged(6),
+        Field::pointer("fieldsV1", Shape::Any).tagged(7),
+        Field::of("subresource", Shape::Text).tagged(8),
     ],
 };
 
@@ -86,7 +86,7 @@ pub(crate) static CONFIG_MAP: Shape = object!(
     "ConfigMap",
     Field::pointer("immutable", Shape::Bool),
     Field::of("data", Shape::Map(&Shape::Text)),
-    Field::of("binaryData", Shape::Map(&Shape::Text)),
+    Field::of("binaryData", Shape::Map(&Shape::Bytes)),
 );
 
 pub(crate) static NAMESPACE: Shape = object!(
@@ -153,9 +153,9 @@ static ENDPOINT_ADDRESS: Struct = Struct {
     atomic: true,
     fields: &[
         Field::written("ip", Shape::Text),
-        Field::of("hostname", Shape::Text),
-        Field::pointer("nodeName", Shape::Text),
-        Field::pointer("targetRef", Shape::Struct(&OBJECT_REFERENCE)),
+        Field::of("hostname", Shape::Text).tagged(3),
+        Field::pointer("nodeName", Shape::Text).tagged(4),
+        Field::pointer("targetRef", Shape::Struct(&OBJECT_REFERENCE)).tagged(2),
     ],
 };
 
@@ -218,3 +218,23 @@ const POD_LISTS: &[(&str, Merge)] = &[
 
 /// An element of such a list.
 pub(crate) static POD_PART: Shape = Shape::Open(POD_LISTS);
+
+/// `DeleteOptions`.
+pub(crate) static DELETE_OPTIONS: Shape = Shape::Struct(&Struct {
+    name: "DeleteOptions",
+    atomic: false,
+    fields: &[
+        Field::pointer("gracePeriodSeconds", Shape::Int64),
+        Field::pointer(
+            "preconditions",
+            Shape::Struct(&Struct {
+                name: "Preconditions",
+                atomic: false,
+                fields: &[Field::pointer("uid", Shape::Text), Field::pointer("resourceVersion", Shape::Text)],
+            }),
+        ),
+        Field::pointer("orphanDependents", Shape::Bool),
+        Field::pointer("propagationPolicy", Shape::Text),
+        Field::of("dryRun", Shape::List(&Shape::Text, Merge::Atomic)),
+    ],
+});

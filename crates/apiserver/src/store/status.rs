@@ -37,6 +37,11 @@ impl Failure {
         Self::plain(400, "BadRequest", message)
     }
 
+    /// An error that the real server did not expect, either: a Status without a reason.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::plain(500, "", message)
+    }
+
     pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", resource.qualified());
         Self::named(resource, name, 404, "NotFound", message)
@@ -102,8 +107,16 @@ impl Failure {
         Self::plain(415, "UnsupportedMediaType", message)
     }
 
-    pub(crate) fn not_acceptable(offered: &str) -> Self {
-        Self::plain(406, "NotAcceptable", format!("only the following media types are accepted: {offered}"))
+    /// A PATCH of no known type.
+    pub(crate) fn unsupported_patch() -> Self {
+        let message = "415: Unsupported Media Type";
+        Self { details: Some(Map::new()), ..Self::plain(415, "UnsupportedMediaType", message) }
+    }
+
+    /// No form of answer that is wanted can be had.
+    pub(crate) fn not_acceptable() -> Self {
+        let message = "only the following media types are accepted: application/json";
+        Self::plain(406, "NotAcceptable", message)
     }
 
     /// What was asked for is older than what is kept.
@@ -144,8 +157,11 @@ impl Failure {
     pub(crate) fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
         if let Some(details) = &self.details {
             status["details"] = Value::Object(details.clone());
         }

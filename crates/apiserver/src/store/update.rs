@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::create::{self, Incoming};
+use super::body::{self, Incoming};
+use super::create;
+use super::kind::Kind;
 use super::managed::{self, Writer};
-use super::object::{Key, Object};
-use super::patch::{PatchError, json_patch, merge_patch, strategic_patch};
+use super::object::Object;
+use super::patch::{PatchError, json_patch, merge_patch, strategic_patch, type_name};
 use super::request::{Call, Subresource};
 use super::shape::normalise;
 use super::status::{Failure, FieldError};
@@ -22,7 +24,7 @@ pub(crate) struct Proposal {
 impl Store {
     pub(crate) fn put(&mut self, outside: &mut Outside<'_>, call: &Call<'_>) -> Outcome {
         create::options(call, "UpdateOptions")?;
-        let Incoming { mut value, reset, warnings } = create::decode(call)?;
+        let Incoming { mut value, reset, warnings } = body::decode(call)?;
         create::fit_namespace(call, &mut value["metadata"])?;
         check_name(call, &value)?;
         let writer = create::writer(outside, call);
@@ -36,13 +38,14 @@ impl Store {
             let object = self.admit_new(outside, call.kind, value, reset, &writer)?;
             return Ok(self.keep_new(outside, call, object).warn(warnings));
         };
+        defaults::keep_other_part(call.kind, &mut value, &current.value, call.subresource);
         managed::record_update(call.kind.resource().shape, Some(&current.value), &mut value, reset, &writer);
         self.replace(outside, call, &current, Proposal { value, warnings })
     }
 
     pub(crate) fn patch(&mut self, outside: &mut Outside<'_>, call: &Call<'_>) -> Outcome {
         if !PATCH_TYPES.contains(&call.content_type.as_str()) {
-            return Err(Failure::unsupported_media_type(&PATCH_TYPES.join(", ")));
+            return Err(Failure::unsupported_patch());
         }
         patch_options(call)?;
         let Ok(patch) = serde_json::from_slice::<Value>(call.body) else {
@@ -95,12 +98,7 @@ impl Store {
     ) -> Outcome {
         let Proposal { mut value, warnings } = proposal;
         check_version(call, &mut value, current)?;
-        defaults::prepare_update(
-            call.kind,
-            &mut value,
-            &current.value,
-            call.subresource == Subresource::Status,
-        );
+        defaults::prepare_update(call.kind, &mut value, &current.value);
         let errors = validate::update(call.kind, &value, &current.value);
         if !errors.is_empty() {
             let resource = call.kind.resource();
@@ -138,7 +136,13 @@ fn patched(call: &Call<'_>, current: &Object, patch: &Value, writer: &Writer) ->
         })?,
         MERGE_PATCH if patch.is_object() => merge_patch(&mut value, patch),
         STRATEGIC_PATCH if patch.is_object() => strategic_patch(&mut value, patch),
-        _ => return Err(Failure::bad_request("error decoding patch: the patch is no JSON object")),
+        _ => {
+            let prefix = if call.content_type == MERGE_PATCH { "error decoding patch: " } else { "" };
+            let given = type_name(patch);
+            return Err(Failure::bad_request(format!(
+                "{prefix}json: cannot unmarshal {given} into Go value of type map[string]interface {{}}"
+            )));
+        }
     }
     let reset = managed::is_reset(&value);
     let shown = value.clone();
@@ -146,15 +150,18 @@ fn patched(call: &Call<'_>, current: &Object, patch: &Value, writer: &Writer) ->
         let error = FieldError::invalid("patch", &Value::String(shown.to_string()), why);
         Failure::invalid("", "", "", &[error])
     };
-    for field in ["kind", "apiVersion"] {
-        defaults::remove(&mut value, field);
+    let (kind, version) = body::take_type(&mut value);
+    let (kind, version) = (kind.unwrap_or_default(), version.unwrap_or_default());
+    if kind != resource.kind || version != resource.api_version() {
+        return Err(refuse(&body::unregistered(&kind, &version)));
     }
     let unknown = normalise(resource.shape, &mut value).map_err(|why| refuse(&why))?;
-    let warnings = create::unknown_fields(call, unknown)
+    let warnings = body::unknown_fields(call, &unknown)
         .map_err(|why| refuse(&format!("strict decoding error: {why}")))?;
     defaults::fill(call.kind, &mut value);
     create::fit_namespace(call, &mut value["metadata"])?;
     check_name(call, &value)?;
+    defaults::keep_other_part(call.kind, &mut value, &current.value, call.subresource);
     managed::record_update(resource.shape, Some(&current.value), &mut value, reset, writer);
     Ok(Proposal { value, warnings })
 }
@@ -174,7 +181,7 @@ fn patch_options(call: &Call<'_>) -> Result<(), Failure> {
     create::options(call, "PatchOptions")
 }
 
-fn check_name(call: &Call<'_>, object: &Value) -> Result<(), Failure> {
+pub(crate) fn check_name(call: &Call<'_>, object: &Value) -> Result<(), Failure> {
     let name = create::object_text(object, "name");
     if name.is_empty() {
         let why = format!(
@@ -198,9 +205,8 @@ fn check_uid(call: &Call<'_>, uid: &str, current: Option<&Object>) -> Result<(),
         return Ok(());
     }
     let resource = call.kind.resource();
-    let group = if resource.group.is_empty() { String::new() } else { format!("{}/", resource.group) };
-    let key = Key::new(call.kind, &call.namespace, &call.name);
-    let place = [group.as_str(), resource.plural, "/", &key.namespace].concat();
+    let folder = if call.kind == Kind::Endpoints { "services/endpoints" } else { resource.plural };
+    let place = [folder, "/", &call.namespace].concat();
     let why = format!(
         "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {found}",
         place.trim_end_matches('/'),
@@ -225,11 +231,7 @@ fn check_version(call: &Call<'_>, value: &mut Value, current: &Object) -> Result
     match given.parse::<u64>() {
         Ok(version) if version == current.revision => Ok(()),
         Ok(_) => Err(Failure::modified(resource, &call.name)),
-        Err(_) => {
-            let error =
-                FieldError::invalid("metadata.resourceVersion", &json!(given), "must be an unsigned integer");
-            Err(Failure::invalid(resource.group, resource.plural, &call.name, &[error]))
-        }
+        Err(_) => Err(Failure::internal(format!("strconv.ParseUint: parsing {given:?}: invalid syntax"))),
     }
 }
 

@@ -186,7 +186,8 @@ fn config_map(object: &Value) -> Vec<FieldError> {
         }
     }
     if size > CONFIG_MAP_BYTES_MAX {
-        errors.push(FieldError::too_long("", CONFIG_MAP_BYTES_MAX));
+        // The real server names no field here, and writes so.
+        errors.push(FieldError::too_long("[]", CONFIG_MAP_BYTES_MAX));
     }
     errors
 }
@@ -232,7 +233,8 @@ fn endpoints(subsets: &Value) -> Vec<FieldError> {
                 if address["ip"].as_str().is_none_or(|ip| ip.parse::<std::net::IpAddr>().is_err()) {
                     let path = format!("subsets[{index}].{field}[{at}].ip");
                     let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-                    errors.push(FieldError::invalid(path, &address["ip"], why));
+                    errors.push(FieldError::invalid(path.clone(), &address["ip"], why));
+                    errors.push(FieldError::invalid(path, &address["ip"], "must be a valid IP address"));
                 }
             }
         }

@@ -12,6 +12,7 @@ use super::kind::Kind;
 use super::object::{Object, typed};
 use super::request::{Accept, Call, Verb};
 use super::selector::Selector;
+use super::shape::normalise;
 use super::status::{Failure, FieldError};
 use super::{Change, Store, read, table};
 
@@ -108,7 +109,7 @@ impl Store {
                 .and_then(|seconds| u64::try_from(seconds).ok())
                 .filter(|seconds| *seconds > 0),
         };
-        self.check_future(version)?;
+        // A revision that does not exist yet is waited for in silence, as by the real server.
         let from_now = version.is_none_or(|version| version == 0);
         if initial_events.unwrap_or(from_now) {
             watch.revision = self.revision;
@@ -176,7 +177,11 @@ impl Watch {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
         let object = match self.accept {
-            Accept::Object => typed(self.kind.resource(), json!({"metadata": metadata})),
+            Accept::Object => {
+                let mut empty = json!({"metadata": metadata});
+                normalise(self.kind.resource().shape, &mut empty).expect("an empty object has no wrong type");
+                typed(self.kind.resource(), empty)
+            }
             Accept::Metadata => {
                 json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
             }
