@@ -26,9 +26,14 @@ pub(crate) fn apply(
     if patch["metadata"].get("managedFields").is_some_and(|fields| !fields.is_null()) {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
+    let given: Vec<String> = patch.as_object().into_iter().flat_map(Map::keys).cloned().collect();
     let unknown = normalise(resource.shape, &mut patch).map_err(|why| refuse(call, &why))?;
     if let Some(field) = unknown.first() {
         return Err(refuse(call, &format!(".{field}: field not declared in schema")));
+    }
+    if let Some(map) = patch.as_object_mut() {
+        // What a Go struct would write, and a configuration does not say, is not applied.
+        map.retain(|key, _| given.contains(key) || key == "metadata");
     }
     let warnings = unknown_fields(call, &[]).map_err(Failure::bad_request)?;
     if patch["metadata"].get("name").is_none() {
@@ -49,6 +54,7 @@ pub(crate) fn apply(
     let mut value = base.clone();
     merge(resource.shape, &mut value, &patch);
     prune(resource.shape, &mut value, previous.as_ref(), &wanted, &entries);
+    normalise(resource.shape, &mut value).map_err(|why| refuse(call, &why))?;
     defaults::fill(call.kind, &mut value);
     settle(call, &base, &value, &wanted, &mut entries, force)?;
     let mut entry = writer.entry(Operation::Apply, wanted);

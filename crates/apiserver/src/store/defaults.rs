@@ -14,7 +14,13 @@ pub(crate) fn fill(kind: Kind, object: &mut Value) {
                 object["metadata"]["labels"]["kubernetes.io/metadata.name"] = json!(name);
             }
         }
-        Kind::Pod => fill_pod(&mut object["spec"]),
+        Kind::Pod => {
+            fill_pod(&mut object["spec"]);
+            let status = &mut object["status"];
+            if let Some(ip) = status.get("podIP").cloned() {
+                set(status, "podIPs", json!([{"ip": ip}]));
+            }
+        }
         Kind::Endpoints => {
             for subset in object["subsets"].as_array_mut().into_iter().flatten() {
                 for port in subset["ports"].as_array_mut().into_iter().flatten() {
@@ -40,6 +46,7 @@ pub(crate) fn prepare_create(kind: Kind, object: &mut Value) {
         }
         Kind::Pod => {
             object["metadata"]["generation"] = json!(1);
+            admit_pod(&mut object["spec"]);
             object["status"] = json!({"phase": "Pending", "qosClass": qos_class(&object["spec"])});
         }
         Kind::Lease => drop_coordinated(object, &Value::Null),
@@ -116,6 +123,25 @@ fn fill_pod(spec: &mut Value) {
             containers.iter_mut().for_each(fill_container);
         }
     }
+}
+
+/// What the admission plugins of the real server add: ServiceAccount (but no token volume: there are no accounts here),
+/// Priority and DefaultTolerationSeconds.
+fn admit_pod(spec: &mut Value) {
+    set(spec, "serviceAccountName", json!("default"));
+    let account = spec["serviceAccountName"].clone();
+    set(spec, "serviceAccount", account);
+    set(spec, "priority", json!(0));
+    set(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
+    let mut tolerations = spec["tolerations"].as_array().cloned().unwrap_or_default();
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        if !tolerations.iter().any(|toleration| toleration["key"] == json!(key)) {
+            let toleration =
+                json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+            tolerations.push(toleration);
+        }
+    }
+    spec["tolerations"] = Value::Array(tolerations);
 }
 
 fn fill_container(container: &mut Value) {

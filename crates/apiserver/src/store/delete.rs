@@ -69,6 +69,9 @@ impl Store {
         });
         let held = object.value["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
         if grace == 0 && !held && orphan.is_none() {
+            if object.kind == Kind::Pod && !object.is_terminating() {
+                return self.remove(&Object::new(object.kind, deleted_pod(outside, object), object.revision));
+            }
             return self.remove(object);
         }
         let mut value = object.value.clone();
@@ -182,6 +185,16 @@ fn read_options(call: &Call<'_>) -> Result<Value, Failure> {
         let why = json_error(call.body, &error);
         Failure::bad_request(format!("couldn't get version/kind; json parse error: {why}"))
     })
+}
+
+/// A Pod that goes at once shows that it was to go.
+fn deleted_pod(outside: &Outside<'_>, object: &Object) -> Value {
+    let mut value = object.value.clone();
+    let metadata = &mut value["metadata"];
+    metadata["deletionTimestamp"] = json!(time::format(outside.now, Precision::Second));
+    metadata["deletionGracePeriodSeconds"] = json!(0);
+    metadata["generation"] = json!(metadata["generation"].as_i64().unwrap_or_default() + 1);
+    value
 }
 
 /// Only a Pod on a node that still runs gets time to stop.

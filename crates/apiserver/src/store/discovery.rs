@@ -18,8 +18,18 @@ pub(crate) fn answer(request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
     if matches!(path, "/livez" | "/readyz" | "/healthz") {
         return plain(200, "ok");
     }
+    if path == ACCESS_REVIEWS && request.method() == Method::POST {
+        // Everybody may do everything.
+        let review = json!({
+            "kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
+            "metadata": {}, "spec": {}, "status": {"allowed": true},
+        });
+        return json_response(201, review.to_string().into_bytes());
+    }
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        let known = path.starts_with("/api") || path == "/version";
+        let known = path.starts_with("/api/v1")
+            || path.starts_with("/apis/coordination.k8s.io")
+            || path == "/version";
         return if known { Failure::method_not_allowed().response() } else { not_found() };
     }
     let body = match path {
@@ -144,4 +154,5 @@ fn plain(code: u16, text: &str) -> Response<Vec<u8>> {
     response
 }
 
+const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";

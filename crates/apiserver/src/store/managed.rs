@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{FieldSet, compare};
 use super::shape::{Shape, normalise};
+use super::shapes::POD;
 use super::time::{self, Precision};
 
 /// Who writes.
@@ -212,6 +213,10 @@ fn cap(entries: &mut Vec<Entry>) {
 fn empty_object(shape: &Shape) -> Value {
     let mut empty = json!({});
     normalise(shape, &mut empty).expect("an empty object has no wrong type");
+    if std::ptr::eq(shape, &raw const POD) {
+        // A list that Go writes without `omitempty`: it is there, and holds nothing.
+        empty["spec"]["containers"] = json!([]);
+    }
     empty
 }
 

@@ -243,7 +243,7 @@ fn check_base64(text: &str) -> Result<(), String> {
     let digits = text.trim_end_matches('=');
     let odd = digits.bytes().position(|byte| !byte.is_ascii_alphanumeric() && !b"+/".contains(&byte));
     let padding = text.len() - digits.len();
-    let complete = text.len() % 4 == 0 && padding <= 2;
+    let complete = text.len().is_multiple_of(4) && padding <= 2;
     match odd {
         Some(at) => Err(format!("illegal base64 data at input byte {at}")),
         None if complete => Ok(()),

@@ -84,9 +84,9 @@ pub(crate) static LEASE: Shape = object!(
 
 pub(crate) static CONFIG_MAP: Shape = object!(
     "ConfigMap",
-    Field::pointer("immutable", Shape::Bool),
     Field::of("data", Shape::Map(&Shape::Text)),
     Field::of("binaryData", Shape::Map(&Shape::Bytes)),
+    Field::pointer("immutable", Shape::Bool),
 );
 
 pub(crate) static NAMESPACE: Shape = object!(
