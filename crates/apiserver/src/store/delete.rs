@@ -40,7 +40,8 @@ impl Store {
 
     pub(crate) fn delete_collection(&mut self, outside: &mut Outside<'_>, call: &Call<'_>) -> Outcome {
         let options = Options::read(call)?;
-        let (objects, revision) = self.select(call)?;
+        let (mut objects, revision) = self.select(call)?;
+        let next = super::read::cut(call, &mut objects, revision)?;
         for object in &objects {
             options.check(object)?;
             self.end(outside, object, &options);
@@ -48,7 +49,7 @@ impl Store {
         let items: Vec<&Arc<Object>> = objects.iter().collect();
         Ok(Reply {
             code: 200,
-            body: super::read::list_json(call, &items, revision, None),
+            body: super::read::list_json(call, &items, revision, next),
             warnings: Vec::new(),
         })
     }

@@ -15,7 +15,7 @@ pub(crate) fn answer(request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("g=apidiscovery.k8s.io;v=v2;"));
     let path = request.uri().path().trim_end_matches('/');
-    if matches!(path, "/livez" | "/readyz" | "/healthz") {
+    if matches!(path.trim_end_matches("/ping"), "/livez" | "/readyz" | "/healthz") {
         return plain(200, "ok");
     }
     if path == ACCESS_REVIEWS && request.method() == Method::POST {
@@ -55,7 +55,9 @@ pub(crate) fn answer(request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         "" => {
             json!({"paths": ["/api", "/api/v1", "/apis", "/apis/coordination.k8s.io", "/apis/coordination.k8s.io/v1", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
         }
-        _ if path.starts_with("/apis/coordination.k8s.io/") => return Failure::no_such_resource().response(),
+        _ if path.starts_with("/apis/coordination.k8s.io/") || path.starts_with("/api/") => {
+            return Failure::no_such_resource().response();
+        }
         _ => return not_found(),
     };
     json_response(200, body.to_string().into_bytes())

@@ -9,6 +9,7 @@ mod delete;
 mod discovery;
 mod fields;
 mod kind;
+mod labels;
 mod managed;
 mod names;
 mod object;

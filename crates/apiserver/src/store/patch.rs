@@ -243,26 +243,24 @@ fn merge_key(list: &str) -> Option<&'static str> {
     }
 }
 
+/// What the patch names comes first, then what only the server has.
 fn merge_list(current: &mut Value, items: &[Value], merge_key: &str) {
     let Value::Array(current) = current else { return };
-    if merge_key.is_empty() {
-        // What the patch names comes first.
-        current.retain(|item| !items.contains(item));
-        current.splice(0..0, items.iter().cloned());
-        return;
-    }
+    let mut merged = Vec::new();
     for item in items {
-        let same = |other: &Value| other.get(merge_key) == item.get(merge_key);
-        let place = current.iter().position(same);
-        match (place, item.get("$patch").and_then(Value::as_str)) {
-            (Some(index), Some("delete")) => {
-                current.remove(index);
-            }
-            (None, Some("delete")) => {}
-            (Some(index), _) => strategic_patch(&mut current[index], item),
-            (None, _) => current.push(item.clone()),
+        let same = |other: &Value| {
+            if merge_key.is_empty() { other == item } else { other.get(merge_key) == item.get(merge_key) }
+        };
+        let known = current.iter().position(same).map(|index| current.remove(index));
+        if item.get("$patch").and_then(Value::as_str) == Some("delete") {
+            continue;
         }
+        let mut element = known.unwrap_or_else(|| item.clone());
+        strategic_patch(&mut element, item);
+        merged.push(element);
     }
+    merged.append(current);
+    *current = merged;
 }
 
 fn delete_from(map: &mut Map<String, Value>, list: &str, values: &Value) {

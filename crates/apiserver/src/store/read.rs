@@ -29,15 +29,7 @@ impl Store {
 
     pub(crate) fn list(&mut self, outside: &mut Outside<'_>, call: &Call<'_>) -> Outcome {
         let (mut objects, revision) = self.select(call)?;
-        let mut next = None;
-        let limit =
-            call.query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or_default();
-        if limit > 0 && objects.len() > limit {
-            let remaining = objects.len() - limit;
-            objects.truncate(limit);
-            let start = objects.last().map(place).unwrap_or_default();
-            next = Some((Continue { revision, start }.write(), remaining));
-        }
+        let next = cut(call, &mut objects, revision)?;
         let items: Vec<&Arc<Object>> = objects.iter().collect();
         let body = match call.accept {
             Accept::Object => list_json(call, &items, revision, next),
@@ -71,7 +63,7 @@ impl Store {
         } else {
             (self.revision, String::new())
         };
-        let objects = self.as_of(call.kind, &call.namespace, revision)?;
+        let objects = self.as_of(call.kind, &call.namespace, revision, !token.is_empty())?;
         let wanted = objects
             .into_iter()
             .filter(|object| start.is_empty() || place(object) > start)
@@ -81,13 +73,18 @@ impl Store {
     }
 
     /// The objects of a kind as they were at a revision: now, with the changes since then undone.
-    fn as_of(&self, kind: Kind, namespace: &str, revision: u64) -> Result<Vec<Arc<Object>>, Failure> {
+    fn as_of(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        revision: u64,
+        continued: bool,
+    ) -> Result<Vec<Arc<Object>>, Failure> {
         if revision == self.revision {
             return Ok(self.current(kind, namespace).cloned().collect());
         }
         if revision < self.compacted {
-            let why = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
-            return Err(Failure::expired(why));
+            return Err(Failure::expired(if continued { CONTINUE_EXPIRED } else { LIST_EXPIRED }));
         }
         let mut objects: BTreeMap<String, Arc<Object>> =
             self.current(kind, namespace).map(|object| (place(object), Arc::clone(object))).collect();
@@ -140,6 +137,23 @@ impl Continue {
         let (revision, start) = serde_json::from_slice(&digits.collect::<Option<Vec<u8>>>()?).ok()?;
         Some(Self { revision, start })
     }
+}
+
+/// Cuts a list at the limit that was asked for, and says where it goes on. From version 0 there is no limit: the real
+/// server then answers from its cache.
+pub(crate) fn cut(
+    call: &Call<'_>,
+    objects: &mut Vec<Arc<Object>>,
+    revision: u64,
+) -> Result<Option<(String, usize)>, Failure> {
+    let limit = call.query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or_default();
+    if limit == 0 || objects.len() <= limit || call.query.text("resourceVersion") == "0" {
+        return Ok(None);
+    }
+    let remaining = objects.len() - limit;
+    objects.truncate(limit);
+    let start = objects.last().map(place).unwrap_or_default();
+    Ok(Some((Continue { revision, start }.write(), remaining)))
 }
 
 /// The selector of a request; a name in the path counts as one on the name.
@@ -245,3 +259,9 @@ pub(crate) fn list_metadata(revision: u64, next: Option<(String, usize)>) -> Val
 fn place(object: &Arc<Object>) -> String {
     format!("{}/{}", object.namespace(), object.name())
 }
+
+const LIST_EXPIRED: &str = "The resourceVersion for the provided list is too old.";
+const CONTINUE_EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. You can \
+    start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder \
+    of the results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+    modified, or deleted between the time the first chunk was returned and now may show up in the list.";

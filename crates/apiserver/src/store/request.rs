@@ -90,6 +90,9 @@ impl<'a> Call<'a> {
         let all = namespace.is_empty() && kind.resource().namespaced;
         let method = request.method();
         let verb = match (method, name.is_empty()) {
+            _ if subresource == Subresource::Finalize && method != Method::PUT => {
+                return Err(Failure::method_not_allowed());
+            }
             (&Method::GET, true) if watch => Verb::Watch,
             (&Method::GET, false) if watch_path => Verb::Watch,
             (&Method::GET, true) => Verb::List,

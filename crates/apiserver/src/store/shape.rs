@@ -1,6 +1,7 @@
 //! What Go's types do to a JSON object when it is decoded and encoded again: unknown fields go, empty ones go, times
 //! are normalised, a wrong type is refused. And how fields are owned: which parts of an object have owners of their own.
 
+use jiff::civil::DateTime;
 use serde_json::{Map, Value};
 
 use super::time::{self, Precision};
@@ -217,12 +218,13 @@ fn visit_struct(
         if field.zero == Zero::Written && value.is_null() {
             continue;
         }
-        if !value.is_null() {
+        let was_null = value.is_null();
+        if !was_null {
             visit(&field.shape, value, &place.child(object.name, field.name), unknown)?;
         }
         let gone = match field.zero {
             Zero::Omitted => is_zero(value),
-            Zero::Kept => value.is_null(),
+            Zero::Kept => was_null,
             Zero::Written => false,
         };
         if gone {
@@ -234,7 +236,9 @@ fn visit_struct(
 
 fn retime(value: &mut Value, precision: Precision) -> Result<(), String> {
     let Value::String(text) = &*value else { return Ok(()) };
-    *value = Value::String(time::format(time::parse(text, precision)?, precision));
+    let time = time::parse(text, precision)?;
+    // The zero of Go's time is written as null.
+    *value = if time == GO_ZERO { Value::Null } else { time::format_utc(time, precision).into() };
     Ok(())
 }
 
@@ -250,6 +254,8 @@ fn check_base64(text: &str) -> Result<(), String> {
         None => Err(format!("illegal base64 data at input byte {}", text.len() / 4 * 4)),
     }
 }
+
+const GO_ZERO: DateTime = DateTime::constant(1, 1, 1, 0, 0, 0, 0);
 
 fn is_zero(value: &Value) -> bool {
     match value {

@@ -189,6 +189,11 @@ impl FieldError {
         Self::new("FieldValueInvalid", field, &format!("Invalid value: {value}"), detail)
     }
 
+    /// As [`FieldError::invalid`], with the value as it is to be shown.
+    pub(crate) fn invalid_text(field: impl Into<String>, value: &str, detail: &str) -> Self {
+        Self::new("FieldValueInvalid", field, &format!("Invalid value: {value}"), detail)
+    }
+
     pub(crate) fn required(field: impl Into<String>, detail: &str) -> Self {
         Self::new("FieldValueRequired", field, "Required value", detail)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::kind::Kind;
@@ -223,7 +224,7 @@ fn age(time: &Value, now: Timestamp) -> String {
         time::parse(text, precision).ok()
     });
     let Some(parsed) = parsed else { return "<unknown>".into() };
-    let seconds = now.duration_since(parsed).as_secs();
+    let seconds = now.to_zoned(TimeZone::UTC).datetime().duration_since(parsed).as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let pair = |whole: i64, unit: &str, rest: i64, small: &str| {
         if rest == 0 { format!("{whole}{unit}") } else { format!("{whole}{unit}{rest}{small}") }

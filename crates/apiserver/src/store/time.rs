@@ -1,6 +1,6 @@
 //! Times as Kubernetes reads and writes them: Go's `time.Parse`, with its refusals, and back.
 
-use jiff::civil::{Date, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 /// How exactly a field keeps time.
@@ -14,6 +14,11 @@ pub(crate) enum Precision {
 
 /// A time as it is stored.
 pub(crate) fn format(time: Timestamp, precision: Precision) -> String {
+    format_utc(time.to_zoned(TimeZone::UTC).datetime(), precision)
+}
+
+/// A time in UTC as it is stored; the years of Go reach further than those of [`Timestamp`].
+pub(crate) fn format_utc(time: DateTime, precision: Precision) -> String {
     let format = match precision {
         Precision::Second => "%Y-%m-%dT%H:%M:%SZ",
         Precision::Micro => "%Y-%m-%dT%H:%M:%S.%6fZ",
@@ -26,7 +31,7 @@ pub(crate) fn format(time: Timestamp, precision: Precision) -> String {
 /// # Errors
 ///
 /// The sentence in which Go refuses it.
-pub(crate) fn parse(text: &str, precision: Precision) -> Result<Timestamp, String> {
+pub(crate) fn parse(text: &str, precision: Precision) -> Result<DateTime, String> {
     let mut cursor = Cursor { text, rest: text, precision };
     let year = cursor.number("2006", 4, 4)?;
     cursor.literal("-")?;
@@ -52,8 +57,8 @@ pub(crate) fn parse(text: &str, precision: Precision) -> Result<Timestamp, Strin
     let date = date.and_then(|((year, month), day)| Date::new(year, month, day).ok());
     let time = small(hour).zip(small(minute)).zip(small(second));
     let time = time.and_then(|((hour, minute), second)| Time::new(hour, minute, second, nanoseconds).ok());
-    let local = date.zip(time).and_then(|(date, time)| date.to_datetime(time).to_zoned(TimeZone::UTC).ok());
-    let shifted = local.and_then(|local| local.timestamp().checked_sub(offset).ok());
+    let local = date.zip(time).map(|(date, time)| date.to_datetime(time));
+    let shifted = local.and_then(|local| local.checked_sub(offset).ok());
     shifted.ok_or_else(|| format!("parsing time {text:?}: day out of range"))
 }
 
@@ -102,7 +107,7 @@ impl Cursor<'_> {
     }
 
     fn fraction(&mut self) -> Result<i32, String> {
-        let Some(after) = self.rest.strip_prefix('.') else {
+        let Some(after) = self.rest.strip_prefix(['.', ',']) else {
             return if self.precision == Precision::Micro { self.refuse(".000000") } else { Ok(0) };
         };
         let digits = after.bytes().take_while(u8::is_ascii_digit).count();
@@ -149,7 +154,7 @@ mod tests {
 
     fn micro(text: &str) -> String {
         match parse(text, Precision::Micro) {
-            Ok(time) => format(time, Precision::Micro),
+            Ok(time) => format_utc(time, Precision::Micro),
             Err(refusal) => refusal,
         }
     }
@@ -170,6 +175,7 @@ mod tests {
             micro("2026-13-24T01:02:03Z"),
             r#"parsing time "2026-13-24T01:02:03Z": month out of range"#
         );
+        assert_eq!(micro("9999-12-31T23:59:59,999999Z"), "9999-12-31T23:59:59.999999Z");
         assert_eq!(
             micro("soon"),
             r#"parsing time "soon" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "soon" as "2006""#
@@ -180,6 +186,6 @@ mod tests {
     #[test]
     fn times_of_a_second_drop_their_fraction() {
         let time = parse("2026-11-24T01:02:03.987654321Z", Precision::Second).unwrap();
-        assert_eq!(format(time, Precision::Second), "2026-11-24T01:02:03Z");
+        assert_eq!(format_utc(time, Precision::Second), "2026-11-24T01:02:03Z");
     }
 }

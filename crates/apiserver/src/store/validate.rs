@@ -83,6 +83,7 @@ fn common(kind: Kind, metadata: &Value) -> Vec<FieldError> {
         errors.push(FieldError::too_long("metadata.annotations", ANNOTATIONS_BYTES_MAX));
     }
     errors.extend(owners(&metadata["ownerReferences"]));
+    errors.extend(controllers(&metadata["ownerReferences"]));
     errors
 }
 
@@ -97,6 +98,30 @@ fn owners(references: &Value) -> Vec<FieldError> {
         }
     }
     errors
+}
+
+/// At most one owner is the controller.
+fn controllers(references: &Value) -> Option<FieldError> {
+    let all = references.as_array()?;
+    let mut named = all.iter().filter(|reference| reference["controller"] == json!(true)).map(|reference| {
+        let text = |field: &str| reference[field].as_str().unwrap_or_default();
+        format!("{}/{}", text("kind"), text("name"))
+    });
+    let (first, second) = (named.next()?, named.next()?);
+    let why = format!(
+        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {second}"
+    );
+    // In the order of Go's fields.
+    let shown: Vec<String> = all
+        .iter()
+        .map(|reference| {
+            let fields = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+            let given =
+                fields.iter().filter_map(|field| Some(format!("\"{field}\":{}", reference.get(*field)?)));
+            format!("{{{}}}", given.collect::<Vec<_>>().join(","))
+        })
+        .collect();
+    Some(FieldError::invalid_text("metadata.ownerReferences", &format!("[{}]", shown.join(",")), &why))
 }
 
 fn finalizers(metadata: &Value) -> Vec<FieldError> {
