@@ -71,7 +71,7 @@ impl Store {
         let held = object.value["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
         if grace == 0 && !held && orphan.is_none() {
             if object.kind == Kind::Pod && !object.is_terminating() {
-                return self.remove(&Object::new(object.kind, deleted_pod(outside, object), object.revision));
+                return self.remove_as(object, deleted_pod(outside, object));
             }
             return self.remove(object);
         }

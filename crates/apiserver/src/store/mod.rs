@@ -8,6 +8,7 @@ mod defaults;
 mod delete;
 mod discovery;
 mod fields;
+mod go_json;
 mod kind;
 mod labels;
 mod managed;
@@ -173,9 +174,14 @@ impl Store {
 
     /// Takes an object out; the answer is its last version, stamped with the revision of its end.
     fn remove(&mut self, object: &Arc<Object>) -> Arc<Object> {
+        self.remove_as(object, object.value.clone())
+    }
+
+    /// As [`Store::remove`], with what the request that ends it made of it last.
+    fn remove_as(&mut self, object: &Arc<Object>, last: serde_json::Value) -> Arc<Object> {
         self.objects.remove(&Key::new(object.kind, object.namespace(), object.name()));
         self.revision += 1;
-        let after = Object::new(object.kind, object.value.clone(), self.revision);
+        let after = Object::new(object.kind, last, self.revision);
         self.note(Change {
             revision: self.revision,
             before: Some(Arc::clone(object)),

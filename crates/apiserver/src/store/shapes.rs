@@ -19,11 +19,15 @@ static OBJECT_META: Struct = Struct {
         Field::pointer("deletionGracePeriodSeconds", Shape::Int64),
         Field::of("labels", Shape::Map(&Shape::Text)),
         Field::of("annotations", Shape::Map(&Shape::Text)),
-        Field::of("ownerReferences", Shape::List(&Shape::Struct(&OWNER_REFERENCE), Merge::Keys(&["uid"]))),
+        Field::of("ownerReferences", OWNER_REFERENCES),
         Field::of("finalizers", Shape::List(&Shape::Text, Merge::Set)),
         Field::of("managedFields", Shape::List(&Shape::Struct(&MANAGED_FIELDS), Merge::Atomic)).tagged(17),
     ],
 };
+
+/// `metadata.ownerReferences`.
+pub(crate) const OWNER_REFERENCES: Shape =
+    Shape::List(&Shape::Struct(&OWNER_REFERENCE), Merge::Keys(&["uid"]));
 
 static OWNER_REFERENCE: Struct = Struct {
     name: "OwnerReference",

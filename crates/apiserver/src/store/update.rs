@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::body::{self, Incoming};
 use super::create;
+use super::go_json::{self, Opened};
 use super::kind::Kind;
 use super::managed::{self, Writer};
 use super::object::Object;
@@ -119,7 +120,7 @@ impl Store {
         let finalizers = value["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
         let grace = value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default();
         if current.is_terminating() && !finalizers && grace == 0 && call.kind.resource().namespaced {
-            return self.remove(&Object::new(call.kind, value, current.revision));
+            return self.remove_as(current, value);
         }
         self.commit(call.kind, value, Some(Arc::clone(current)))
     }
@@ -147,8 +148,12 @@ fn patched(call: &Call<'_>, current: &Object, patch: &Value, writer: &Writer) ->
     let reset = managed::is_reset(&value);
     let shown = value.clone();
     let refuse = |why: &str| {
-        let error = FieldError::invalid("patch", &Value::String(shown.to_string()), why);
-        Failure::invalid("", "", "", &[error])
+        let opened = match call.content_type.as_str() {
+            JSON_PATCH => Opened::by_json_patch(patch),
+            _ => Opened::by_merge_patch(patch),
+        };
+        let shown = go_json::write(resource.shape, &shown, Some(&opened));
+        Failure::invalid("", "", "", &[FieldError::invalid("patch", &shown.into(), why)])
     };
     let (kind, version) = body::take_type(&mut value);
     let (kind, version) = (kind.unwrap_or_default(), version.unwrap_or_default());

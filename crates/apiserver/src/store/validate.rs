@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::go_json;
 use super::kind::Kind;
 use super::names;
+use super::shapes::OWNER_REFERENCES;
 use super::status::FieldError;
 
 /// Everything that is wrong with an object that is to be created.
@@ -111,17 +113,8 @@ fn controllers(references: &Value) -> Option<FieldError> {
     let why = format!(
         "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {second}"
     );
-    // In the order of Go's fields.
-    let shown: Vec<String> = all
-        .iter()
-        .map(|reference| {
-            let fields = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
-            let given =
-                fields.iter().filter_map(|field| Some(format!("\"{field}\":{}", reference.get(*field)?)));
-            format!("{{{}}}", given.collect::<Vec<_>>().join(","))
-        })
-        .collect();
-    Some(FieldError::invalid_text("metadata.ownerReferences", &format!("[{}]", shown.join(",")), &why))
+    let shown = go_json::write(&OWNER_REFERENCES, references, None);
+    Some(FieldError::invalid_text("metadata.ownerReferences", &shown, &why))
 }
 
 fn finalizers(metadata: &Value) -> Vec<FieldError> {
