@@ -66,16 +66,16 @@ impl Term {
         Self { token: Some(token), ..self }
     }
 
-    /// The time in which the candidate may have led.
-    pub(crate) fn possible(&self, window: Span) -> Span {
+    /// The part of `window` in which the candidate may have led, if any.
+    pub fn possible(&self, window: Span) -> Option<Span> {
         let end = self.end.map_or(window.latest, |end| end.latest);
-        Span { earliest: self.begin.earliest, latest: end }
+        Span { earliest: self.begin.earliest, latest: end }.intersection(window)
     }
 
-    /// The time in which it surely led, if any.
-    pub(crate) fn sure(&self, window: Span) -> Option<Span> {
+    /// The part of `window` in which it surely led, if any.
+    pub fn sure(&self, window: Span) -> Option<Span> {
         let end = self.end.map_or(window.latest, |end| end.earliest);
-        (self.begin.latest < end).then_some(Span { earliest: self.begin.latest, latest: end })
+        Span { earliest: self.begin.latest, latest: end }.intersection(window)
     }
 }
 
@@ -148,6 +148,29 @@ impl History {
     /// Judges what was observed: terms as given, and those that samples show. The two are kept apart, since they are
     /// two views of the same leadership, and each must stand on its own.
     pub fn judge(&self) -> Report {
+        self.judge_within(self.window)
+    }
+
+    /// Judges only what lies in `part`, such as one round of a test. What begins before it or ends after it is seen as
+    /// a whole and counts as far as it lies in the part.
+    pub fn judge_within(&self, part: Span) -> Report {
+        let mut candidates = self.observed();
+        for candidate in &mut candidates {
+            candidate.terms.retain(|term| term.possible(part).is_some());
+        }
+        let taken = self.candidates.iter().flat_map(|candidate| &candidate.samples);
+        let instants = taken.map(|sample| sample.taken.latest);
+        let answers = instants.filter(|at| (part.earliest..=part.latest).contains(at)).count();
+        report::judge(&candidates, part, answers)
+    }
+
+    /// The terms of each candidate that were observed, in the order in which candidates were added.
+    pub fn terms(&self) -> Vec<(String, Vec<Term>)> {
+        self.observed().into_iter().map(|candidate| (candidate.name, candidate.terms)).collect()
+    }
+
+    /// The candidates with the terms that their samples show.
+    fn observed(&self) -> Vec<Candidate> {
         let mut candidates = self.candidates.clone();
         for candidate in &mut candidates {
             let mut sampled = samples::terms(&candidate.samples, self.window);
@@ -165,8 +188,7 @@ impl History {
             });
             candidate.terms.append(&mut sampled);
         }
-        let answers = self.candidates.iter().map(|candidate| candidate.samples.len()).sum();
-        report::judge(&candidates, self.window, answers)
+        candidates
     }
 
     fn candidate(&mut self, CandidateId(index): CandidateId) -> Result<&mut Candidate, HistoryError> {

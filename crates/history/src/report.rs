@@ -161,7 +161,7 @@ impl ClassReport {
 }
 
 fn overlap(one: (&Candidate, &Term), other: (&Candidate, &Term), window: Span) -> Option<Overlap> {
-    let possible = one.1.possible(window).intersection(other.1.possible(window))?;
+    let possible = one.1.possible(window)?.intersection(other.1.possible(window)?)?;
     let proven = one.1.sure(window).zip(other.1.sure(window)).and_then(|(a, b)| a.intersection(b));
     let in_order = one.1.begin.earliest <= other.1.begin.earliest;
     let ((first, first_term), (second, second_term)) = if in_order { (one, other) } else { (other, one) };
@@ -177,7 +177,7 @@ fn overlap(one: (&Candidate, &Term), other: (&Candidate, &Term), window: Span) -
 
 fn vacuums(candidates: &[Candidate], window: Span) -> Vec<Vacuum> {
     let terms = || candidates.iter().flat_map(|candidate| &candidate.terms);
-    let proven = gaps(window, terms().map(|term| term.possible(window)).collect());
+    let proven = gaps(window, terms().filter_map(|term| term.possible(window)).collect());
     let possible = gaps(window, terms().filter_map(|term| term.sure(window)).collect());
     let within = |outer: Span| {
         let parts = proven.iter().filter_map(|gap| gap.intersection(outer));

@@ -117,6 +117,42 @@ fn a_yes_after_the_end_event_extends_the_term() {
 }
 
 #[test]
+fn a_part_is_judged_by_itself_and_by_terms_seen_as_a_whole() {
+    let mut history = History::new(span(0, 1_000));
+    let first = history.add_candidate("a", Elector::Ours);
+    let second = history.add_candidate("b", Elector::Ours);
+    history.add_term(first, exact(100, 400)).unwrap();
+    history.add_term(second, exact(350, 700)).unwrap();
+    // An answer before the part and one after it prove that the candidate led throughout.
+    let third = history.add_candidate("c", Elector::Ours);
+    for at in [750, 950] {
+        history.add_sample(third, sample(at, true)).unwrap();
+    }
+    let report = history.judge_within(span(360, 380));
+    assert_eq!(
+        (report.terms, report.ours.overlap_proven),
+        (3, Nanos(20)),
+        "c may have led before its first yes"
+    );
+    let report = history.judge_within(span(600, 900));
+    assert_eq!((report.answers, report.ours.overlap_proven), (1, Nanos(0)));
+    let lengths: Vec<u64> = report.vacuums.iter().map(|vacuum| vacuum.possible.length().0).collect();
+    assert_eq!(lengths, [52]);
+    assert!(history.judge_within(span(0, 50)).vacuums[0].possible == span(0, 50));
+}
+
+#[test]
+fn terms_are_told_as_events_and_answers_show_them() {
+    let mut history = History::new(span(0, 100));
+    let candidate = history.add_candidate("a", Elector::Ours);
+    for (at, leading) in [(10, false), (20, true), (40, true), (50, false)] {
+        history.add_sample(candidate, sample(at, leading)).unwrap();
+    }
+    let seen = Term { begin: span(10, 22), end: Some(span(40, 52)), token: None };
+    assert_eq!(history.terms(), [("a".to_owned(), vec![seen])]);
+}
+
+#[test]
 fn a_history_in_which_nobody_led_proves_nothing() {
     let report = judge(&[&[], &[]]);
     assert!(report.is_void());
