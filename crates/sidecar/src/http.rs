@@ -11,7 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use leasehold::{Handle, Status, clock};
+use leasehold::{Handle, clock};
 use serde_json::{Value, json};
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -64,7 +64,7 @@ async fn leader(State(handle): State<Handle>) -> (StatusCode, &'static str) {
 }
 
 async fn status(State(handle): State<Handle>) -> Json<Value> {
-    Json(document(&handle.status()))
+    Json(document(&handle))
 }
 
 /// Every change as a server-sent event, beginning with the present status.
@@ -73,7 +73,7 @@ async fn watch(State(handle): State<Handle>) -> Sse<impl Stream<Item = Result<Ev
     let changes = WatchStream::new(handle.subscribe()).map(move |_| {
         let id = ids.fetch_add(1, Ordering::Relaxed).to_string();
         // The status of now, not of the change: a slow reader must not be told of a leadership that is over.
-        let event = Event::default().id(id).event("status").data(document(&handle.status()).to_string());
+        let event = Event::default().id(id).event("status").data(document(&handle).to_string());
         Ok(event)
     });
     Sse::new(changes).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
@@ -115,10 +115,12 @@ async fn metrics(State(handle): State<Handle>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, OPEN_METRICS)], handle.metrics_text())
 }
 
-/// The document of `/v1/status`.
-fn document(status: &Status) -> Value {
-    let now = clock::now();
-    let boottime_ns = u64::try_from(now.boottime.as_nanos()).unwrap_or(u64::MAX);
+/// The document of `/v1/status`. The state was looked at between the two readings of the clock: a process that was
+/// paused just there must not pass an old state off as a new one.
+fn document(handle: &Handle) -> Value {
+    let before_ns = boottime_ns();
+    let status = handle.status();
+    let boottime_ns = boottime_ns();
     let valid_for = status.valid_until.map(|until| until.boottime_ns.saturating_sub(boottime_ns) / 1_000_000);
     json!({
         "apiVersion": "leasehold.dev/v1",
@@ -132,9 +134,14 @@ fn document(status: &Status) -> Value {
         "transitions": status.transitions,
         "lead_until": status.lead_until.map(|until| until.to_string()),
         "valid_for_ms": valid_for,
+        "boottime_ns_before": before_ns,
         "boottime_ns": boottime_ns,
         "last_error": status.last_error,
     })
+}
+
+fn boottime_ns() -> u64 {
+    u64::try_from(clock::boottime().as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn without_nonce(identity: &str) -> &str {
@@ -181,6 +188,18 @@ mod tests {
         let (code, body) = ask(control(handle(), true), "GET", "/v1/status", &[]).await;
         let status: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((code, &status["state"], &status["holder"]), (200, &json!("unknown"), &Value::Null));
+    }
+
+    #[tokio::test]
+    async fn a_status_tells_between_which_instants_it_was_looked_at() {
+        let before = boottime_ns();
+        let (_, body) = ask(control(handle(), true), "GET", "/v1/status", &[]).await;
+        let status: Value = serde_json::from_str(&body).unwrap();
+        let instants = [&status["boottime_ns_before"], &status["boottime_ns"]].map(|at| at.as_u64().unwrap());
+        assert!(
+            before <= instants[0] && instants[0] <= instants[1] && instants[1] <= boottime_ns(),
+            "{body}"
+        );
     }
 
     #[tokio::test]
