@@ -77,6 +77,17 @@ impl Term {
         let end = self.end.map_or(window.latest, |end| end.earliest);
         Span { earliest: self.begin.latest, latest: end }.intersection(window)
     }
+
+    /// Where no part of it is sure: a part of `window` in which it surely led at some instant. Whenever it began and
+    /// ended, it did not end before `end.earliest`, nor begin after `begin.latest`.
+    pub fn moment(&self, window: Span) -> Option<Span> {
+        let end = self.end?.earliest;
+        let begin = self.begin.latest;
+        // An instant is a nanosecond long.
+        let moment = Span { earliest: end, latest: begin.max(end.plus(Nanos(1))) };
+        (end <= begin && window.earliest <= moment.earliest && moment.latest <= window.latest)
+            .then_some(moment)
+    }
 }
 
 /// What was observed of all candidates for one Lease.

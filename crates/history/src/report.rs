@@ -162,7 +162,10 @@ impl ClassReport {
 
 fn overlap(one: (&Candidate, &Term), other: (&Candidate, &Term), window: Span) -> Option<Overlap> {
     let possible = one.1.possible(window)?.intersection(other.1.possible(window)?)?;
-    let proven = one.1.sure(window).zip(other.1.sure(window)).and_then(|(a, b)| a.intersection(b));
+    let both_sure = one.1.sure(window).zip(other.1.sure(window)).and_then(|(a, b)| a.intersection(b));
+    let proven = both_sure
+        .or_else(|| moment_within(one.1, other.1, window))
+        .or_else(|| moment_within(other.1, one.1, window));
     let in_order = one.1.begin.earliest <= other.1.begin.earliest;
     let ((first, first_term), (second, second_term)) = if in_order { (one, other) } else { (other, one) };
     Some(Overlap {
@@ -173,6 +176,12 @@ fn overlap(one: (&Candidate, &Term), other: (&Candidate, &Term), window: Span) -
         proven,
         possible,
     })
+}
+
+/// A single "yes" while another surely leads is an overlap, however short. It counts as the time in which it was given.
+fn moment_within(short: &Term, long: &Term, window: Span) -> Option<Span> {
+    let (moment, sure) = (short.moment(window)?, long.sure(window)?);
+    (sure.earliest <= moment.earliest && moment.latest <= sure.latest).then_some(moment)
 }
 
 fn vacuums(candidates: &[Candidate], window: Span) -> Vec<Vacuum> {

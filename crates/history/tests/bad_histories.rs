@@ -102,6 +102,25 @@ fn samples_prove_what_lies_between_two_yes() {
     assert_eq!((report.ours.overlap_proven, report.ours.overlap_possible), (Nanos(3), Nanos(22)));
 }
 
+/// A paused process that believed for one answer more that it leads passed for one that did not: a single "yes" had no
+/// length that was sure.
+#[test]
+fn a_single_yes_while_another_surely_leads_is_an_overlap() {
+    let overlap = |at| {
+        let mut history = History::new(span(0, 1_000));
+        let one = history.add_candidate("a", Elector::Ours);
+        history.add_term(one, exact(100, 500)).unwrap();
+        let other = history.add_candidate("b", Elector::Ours);
+        for (at, leading) in [(at - 50, false), (at, true), (at + 50, false)] {
+            history.add_sample(other, sample(at, leading)).unwrap();
+        }
+        history.judge().ours.overlap_proven
+    };
+    assert_eq!(overlap(300), Nanos(2), "the time in which the answer was given");
+    assert_eq!(overlap(499), Nanos(0), "it may have been given at 501");
+    assert_eq!(overlap(600), Nanos(0));
+}
+
 #[test]
 fn a_yes_after_the_end_event_extends_the_term() {
     let mut history = History::new(span(0, 100));
