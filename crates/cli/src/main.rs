@@ -1,0 +1,33 @@
+//! `leasehold`: the verbs for people who run elections.
+
+mod apiserver;
+mod args;
+mod demo;
+mod lifeline;
+mod problem;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use leasehold_sidecar::Config;
+
+use crate::args::{Cli, Command, ElectArgs};
+use crate::problem::{Outcome, Problem};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Elect(args) => elect(*args),
+        Command::Apiserver(args) => apiserver::run(&args),
+        Command::DemoNaiveCandidate(args) => demo::naive::run(&args),
+    };
+    outcome.unwrap_or_else(|problem| problem.report())
+}
+
+/// The sidecar's code, so that one binary can play every part.
+fn elect(args: ElectArgs) -> Outcome {
+    lifeline::tie_to(args.parent)?;
+    let elected = Config::try_from(args.args).and_then(|config| leasehold_sidecar::run(&config));
+    elected.map(ExitCode::from).map_err(|error| Problem::new(error, "see leasehold elect --help"))
+}
