@@ -124,7 +124,7 @@ async fn assert_answers_as_shown(readme: &Readme, sidecar: &Sidecar) -> Result<(
     assert!(keys(&file).starts_with(&keys(&shown)), "{shown}\n{file}");
     let lease = r#""lease":"production/my-service-leader""#;
     assert!(shown.contains(lease) && file.contains(lease), "{shown}\n{file}");
-    let log = readme.shown_below("$ cargo run --release -- --namespace production");
+    let log = readme.shown_below("$ cargo run --release -- elect --namespace production");
     let (constant, _) = log.split_once("token=").unwrap();
     assert!(sidecar.log().contains(&format!(" {constant}token=")), "{constant}\n{}", sidecar.log());
     Ok(())
