@@ -61,8 +61,7 @@ const EXAMPLES: &str = "Examples:
 const APISERVER_EXAMPLES: &str = "Examples:
   leasehold apiserver --kubeconfig-out /tmp/kubeconfig &
   export KUBECONFIG=/tmp/kubeconfig
-  kubectl create namespace production
-  leasehold elect --namespace production --lease my-service-leader &
+  leasehold elect --namespace default --lease my-service-leader &
   kubectl get leases -A -w";
 
 #[cfg(test)]
