@@ -54,7 +54,7 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode> {
             let lease = try_lock(args, Lock::Lease, &mut screen).await?;
             show::say(&mut screen, "")?;
             let naive = try_lock(args, Lock::Naive, &mut screen).await?;
-            show::say(&mut screen, &format!("\n{}", show::comparison(&lease, &naive)))?;
+            show::say(&mut screen, &format!("\n{}", show::comparison(&lease, &naive).trim_end()))?;
             DemoReport { naive: Some(Box::new(naive)), ..lease }
         }
     };
@@ -95,7 +95,7 @@ fn timeline(arena: &Arena, history: &History, rounds: &[Round], end: Nanos) -> R
     let overlaps = seen.ours.overlaps.iter().chain(&seen.peers.overlaps);
     let mut marks = Vec::new();
     for round in rounds {
-        marks.push(Mark { at: round.span.earliest, what: Event::Fault(round.fault) });
+        marks.push(Mark { at: round.span.earliest, what: Event::Fault(round.number, round.fault) });
         marks.extend(round.person.as_ref().map(|person| Mark { at: person.at, what: Event::Person }));
     }
     Ok(Timeline {

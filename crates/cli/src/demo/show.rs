@@ -128,20 +128,23 @@ pub(crate) fn comparison(lease: &DemoReport, naive: &DemoReport) -> String {
     table.add_rows([
         row("two leaders at once", &|report| report.overlap_ms_total.to_string()),
         row("longest without a leader", &|report| report.worst_vacuum_ms.to_string()),
-        row("hand-overs by themselves", &|report| {
-            format!("{} of {}", report.hand_overs, report.rounds.len())
-        }),
+        row("new leader without help", &|report| format!("{} of {}", report.hand_overs, report.rounds.len())),
         row("rounds that needed a person", &|report| report.persons_needed.to_string()),
-        row("fencing token", &|report| {
-            let tokens = report.rounds.iter().all(|round| round.token.is_some());
-            if tokens { "yes" } else { "none" }.to_owned()
-        }),
+        row("fencing tokens", &|report| tokens(report).to_owned()),
     ]);
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         column.set_cell_alignment(if index == 0 { CellAlignment::Left } else { CellAlignment::Right });
     }
     format!("{}\n", table.trim_fmt())
+}
+
+fn tokens(report: &DemoReport) -> &'static str {
+    match (report.rounds.iter().any(|round| round.token.is_some()), report.token_faults) {
+        (false, _) => "none",
+        (true, 0) => "growing",
+        (true, _) => "NOT GROWING",
+    }
 }
 
 /// Writes and flushes, so that progress is seen as it happens.

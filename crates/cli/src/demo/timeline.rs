@@ -39,8 +39,8 @@ pub(crate) struct Mark {
 /// What was done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
-    /// The leader was made to leave.
-    Fault(Fault),
+    /// The leader was made to leave, in the round of this number.
+    Fault(u32, Fault),
     /// A person acted.
     Person,
 }
@@ -103,21 +103,18 @@ impl Timeline {
         (0..columns).rev().find(|&column| self.edge(column, columns) <= at).unwrap_or(0)
     }
 
-    /// Each mark at its column, with as much of its name as fits before the next.
+    /// Each mark at its column, with its whole name where that fits before the next, else with its number.
     fn marks(&self, columns: usize) -> String {
         let mut line = vec![' '; columns];
         let starts: Vec<usize> = self.marks.iter().map(|mark| self.column(mark.at, columns)).collect();
         for (index, mark) in self.marks.iter().enumerate() {
-            // A column is left free before the next mark.
-            let next = starts.get(index + 1).map_or(columns, |next| next.saturating_sub(1));
-            let label = match mark.what {
-                Event::Fault(fault) => format!("{MARK}{fault}"),
-                Event::Person => PERSON.to_string(),
-            };
+            let room = starts.get(index + 1).unwrap_or(&columns).saturating_sub(starts[index]);
+            let labels = mark.what.labels();
+            let fits = |label: &&String| label.chars().count() <= room;
             // The mark itself is always there, even where two fall into one column.
-            let room = next.saturating_sub(starts[index]).max(1);
-            for (offset, letter) in label.chars().take(room).enumerate() {
-                line[starts[index] + offset] = letter;
+            let label = labels.iter().find(fits).unwrap_or(&labels[2]);
+            for (cell, letter) in line[starts[index]..].iter_mut().zip(label.chars()) {
+                *cell = letter;
             }
         }
         line.into_iter().collect::<String>().trim_end().to_owned()
@@ -138,6 +135,18 @@ impl Timeline {
             }
         }
         line.into_iter().collect::<String>().trim_end().to_owned()
+    }
+}
+
+impl Event {
+    /// The longest first. Names are followed by a free column.
+    fn labels(self) -> [String; 3] {
+        match self {
+            Self::Fault(round, fault) => {
+                [format!("{MARK}{round} {fault} "), format!("{MARK}{round}"), MARK.to_string()]
+            }
+            Self::Person => [(); 3].map(|()| PERSON.to_string()),
+        }
     }
 }
 
@@ -222,10 +231,10 @@ mod tests {
             window: span(0, 30_000),
             rows,
             marks: vec![
-                mark(5_000, Event::Fault(Fault::Graceful)),
-                mark(12_000, Event::Fault(Fault::Pause)),
+                mark(5_000, Event::Fault(1, Fault::Graceful)),
+                mark(12_000, Event::Fault(2, Fault::Pause)),
                 mark(14_000, Event::Person),
-                mark(20_000, Event::Fault(Fault::Cut)),
+                mark(20_000, Event::Fault(3, Fault::Cut)),
             ],
             nobody: vec![span(5_000, 5_004), span(12_000, 15_000)],
             two: vec![span(23_000, 24_500)],
