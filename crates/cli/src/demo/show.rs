@@ -86,10 +86,11 @@ pub(crate) fn conclusion(report: &DemoReport) -> String {
         Verdict::Pass => {
             format!("{GOOD}pass{GOOD:#}: never two leaders, and every token larger than the last")
         }
-        Verdict::Fail => format!(
-            "{BAD}fail{BAD:#}: two leaders for {overlap}, and {} tokens that did not grow",
+        Verdict::Fail if report.token_faults > 0 => format!(
+            "{BAD}fail{BAD:#}: two leaders for {overlap}; tokens that did not grow: {}",
             report.token_faults
         ),
+        Verdict::Fail => format!("{BAD}fail{BAD:#}: two leaders for {overlap}"),
         Verdict::Inconclusive if leaderless > 0 => {
             format!("{BAD}inconclusive{BAD:#}: {leaderless} of {rounds} rounds ended without a new leader")
         }
@@ -199,7 +200,10 @@ mod tests {
     #[test]
     fn what_failed_or_proves_nothing_says_so() {
         let fail = plain(&conclusion(&report(Lock::Lease, 3)));
-        assert!(fail.starts_with("fail: two leaders for 3.0 ms, and 0 tokens"), "{fail}");
+        assert!(fail.starts_with("fail: two leaders for 3.0 ms\n"), "{fail}");
+        let repeated = DemoReport { verdict: Verdict::Fail, token_faults: 2, ..report(Lock::Lease, 0) };
+        let repeated = plain(&conclusion(&repeated));
+        assert!(repeated.starts_with("fail: two leaders for 0; tokens that did not grow: 2\n"), "{repeated}");
         let void =
             DemoReport { verdict: Verdict::Inconclusive, probes_per_second: 12, ..report(Lock::Lease, 0) };
         let void = plain(&conclusion(&void));
