@@ -81,6 +81,29 @@ fn a_hand_written_lock_has_two_leaders_when_cut_off_and_none_until_a_person_acts
     assert!(kill["vacuum_ms"].as_f64().unwrap() > 3_000.0, "longer than its timestamp counts: {report:#}");
 }
 
+/// Figures, names and who leads when are others in each run; the words are not.
+#[test]
+fn the_readme_shows_what_a_demo_prints() {
+    let _alone = alone();
+    let output = demo(&["--rounds", "1", "--faults", "cut"]).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    if output.status.code() == Some(3) {
+        return;
+    }
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let (_, block) = readme.split_once("```text\n").unwrap();
+    let (shown, _) = block.split_once("```").unwrap();
+    let is_word =
+        |word: &&str| word.len() > 2 && word.chars().all(|c| c.is_alphabetic() || ":,;".contains(c));
+    let words = |line: &str| line.split_whitespace().filter(is_word).collect::<Vec<_>>().join(" ");
+    let printed: Vec<String> = printed.lines().map(words).collect();
+    // A round of another fault, the row of a candidate and the times are not in every run.
+    let constant = shown.lines().filter(|line| !line.contains("app-") && !line.contains(['▼', '╵']));
+    for line in constant.map(words).filter(|line| !line.is_empty()) {
+        assert!(printed.contains(&line), "the README shows {line:?}, which is not in\n{printed:#?}");
+    }
+}
+
 #[test]
 fn an_interrupt_ends_the_demo_and_all_its_processes() {
     let _alone = alone();
