@@ -65,6 +65,8 @@ pub(crate) enum What {
     Sidecar,
     /// Sizes of the programs
     Size,
+    /// The API server in memory; client-go has none
+    Store,
 }
 
 /// How the result is printed.

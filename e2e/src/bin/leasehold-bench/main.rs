@@ -13,6 +13,7 @@ mod sidecar;
 mod size;
 mod start;
 mod steady;
+mod store;
 mod usage;
 
 use std::io::{self, Write as _};
@@ -69,6 +70,7 @@ async fn measure(ground: &Ground, what: What, args: &Args) -> Result<Vec<Measure
         What::Steady => steady::steady(ground, args.steady).await,
         What::Sidecar => sidecar::memory(ground).await,
         What::Size => size::size().await,
+        What::Store => store::store().await,
     }
 }
 
