@@ -70,7 +70,9 @@ impl Elector {
             Answer::Refused(refusal)
                 if refusal.reason == Reason::Conflict && self.view.newest() > flight.newest_at_send => {}
             Answer::Refused(refusal) if refusal.reason == Reason::Conflict => {
-                // The winner's event is on its way; without a watch, only a read tells who won.
+                // The winner's event is on its way; without a watch, only a read tells who won. What is known is
+                // proven wrong: the same attempt again would fail again, and put the read off for ever.
+                self.campaign.in_doubt = true;
                 let wait =
                     if self.watch_is_trusted() { self.config.timing.retry_period() } else { Duration::ZERO };
                 self.campaign.read_at = self.now.wait + wait;
