@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::acquire::Attempt;
 use super::requests::{Flight, Purpose};
+use super::term::Term;
 use super::{Elector, Phase};
 use crate::answer::{Answer, Reason, Refusal};
 use crate::config::OnMissing;
 use crate::effect::{Effect, Failure};
 use crate::record::Record;
-use crate::request::TermKey;
 use crate::view::{Lease, Sight};
 
 /// What a standby remembers between inputs.
@@ -28,7 +28,7 @@ pub(super) struct Campaign {
     spread: Duration,
     stay_out: Option<StayOut>,
     /// This process's last term, whose work is over: it need not wait for itself.
-    lapsed: Option<TermKey>,
+    lapsed: Option<Term>,
     closing_read_sent: bool,
 }
 
@@ -121,7 +121,7 @@ impl Elector {
     }
 
     pub(super) fn is_own_lapsed(&self, record: &Record) -> bool {
-        self.campaign.lapsed.as_ref().is_some_and(|key| key.is_shown_by(record))
+        self.campaign.lapsed.as_ref().is_some_and(|term| term.key().is_shown_by(record) && term.is_own(record))
     }
 
     fn stay_out_until(&self, record: &Record) -> Duration {
@@ -248,11 +248,12 @@ impl Elector {
         }
     }
 
-    /// After the work of a term has ended: what it means for the next.
-    pub(super) fn note_term_over(&mut self, term: TermOver) {
+    /// After the work of a term has ended: what it means for the next. `gave_back`: whether it was released, or tried
+    /// to be.
+    pub(super) fn note_term_over(&mut self, term: Term, gave_back: bool) {
         let lease_duration = self.config.timing.lease_duration();
         let campaign = &mut self.campaign;
-        if self.now.kill.saturating_sub(term.began) < lease_duration {
+        if self.now.kill.saturating_sub(term.began()) < lease_duration {
             let pause = Duration::from_secs(1) * 2_u32.pow(campaign.short_terms.min(20));
             campaign.short_terms = campaign.short_terms.saturating_add(1);
             campaign.backoff_until = self.now.wait + pause.min(lease_duration);
@@ -260,22 +261,14 @@ impl Elector {
             campaign.short_terms = 0;
         }
         campaign.attempts.clear();
-        if term.gave_back {
+        if gave_back {
+            let (uid, transitions) = (term.key().uid.clone(), term.key().transitions);
             let until = self.now.wait + lease_duration;
-            campaign.stay_out = Some(StayOut { uid: term.key.uid, transitions: term.key.transitions, until });
+            campaign.stay_out = Some(StayOut { uid, transitions, until });
         } else {
-            campaign.lapsed = Some(term.key);
+            campaign.lapsed = Some(term);
         }
     }
-}
-
-/// A term that is over.
-#[derive(Debug)]
-pub(super) struct TermOver {
-    pub(super) key: TermKey,
-    pub(super) began: Duration,
-    /// Whether it was released, or tried to be.
-    pub(super) gave_back: bool,
 }
 
 const PRIORITY_STEP: Duration = Duration::from_millis(50);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::campaign::TermOver;
 use super::requests::{Flight, Purpose};
 use super::term::Term;
 use super::{Elector, Phase};
@@ -31,10 +30,7 @@ impl Elector {
         let (mut term, told) = match phase {
             Phase::Leading(term) => (term, false),
             Phase::Stopping(term) | Phase::Lost(term) => (term, true),
-            Phase::Confirming(term) => {
-                let (key, began) = (term.key().clone(), term.began());
-                return self.note_term_over(TermOver { key, began, gave_back: false });
-            }
+            Phase::Confirming(term) => return self.note_term_over(term, false),
             other => {
                 self.phase = other;
                 return;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::campaign::TermOver;
 use super::requests::Purpose;
 use super::term::Term;
 use super::{Elector, Phase};
@@ -54,12 +53,13 @@ impl Elector {
     /// The work of a lost term has ended. A candidate that goes away gives the lease back if it is still its own;
     /// one that stays may acquire it again at once.
     fn end_lost(&mut self, term: Term) {
-        let still_own = self.view.record().is_some_and(|record| term.key().is_shown_by(record));
+        let still_own = |record| term.key().is_shown_by(record) && term.is_own(record);
+        let still_own = self.view.record().is_some_and(still_own);
         if self.finishing && still_own {
             return self.become_releasing(term, true);
         }
         self.effects.push(Effect::Tell(Change::Stopped { released: false }));
-        self.end_term(&term, false);
+        self.end_term(term, false);
     }
 
     pub(super) fn become_releasing(&mut self, term: Term, had_work: bool) {
@@ -115,12 +115,11 @@ impl Elector {
         if release.had_work {
             self.effects.push(Effect::Tell(Change::Stopped { released }));
         }
-        self.end_term(&release.term, true);
+        self.end_term(release.term, true);
     }
 
-    fn end_term(&mut self, term: &Term, gave_back: bool) {
-        let (key, began) = (term.key().clone(), term.began());
-        self.note_term_over(TermOver { key, began, gave_back });
+    fn end_term(&mut self, term: Term, gave_back: bool) {
+        self.note_term_over(term, gave_back);
         self.become_campaigning();
         if self.finishing {
             self.become_finished(Ok(()));

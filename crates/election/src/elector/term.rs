@@ -169,10 +169,20 @@ impl Term {
     ///
     /// A write whose answer was lost counts here, with the time at which it was sent.
     pub(super) fn recognise(&mut self, record: &Record) -> Option<()> {
-        let renew_time = record.renew_time.as_deref()?;
-        let sent = self.written.iter().find(|write| write.renew_time == renew_time)?.sent;
+        let sent = self.write_in(record)?.sent;
         self.confirm(sent, record);
         Some(())
+    }
+
+    /// Whether a record that shows this term shows a write of this process. If not, another process works with this
+    /// identity: the term is not this process's to acquire again or to release.
+    pub(super) fn is_own(&self, record: &Record) -> bool {
+        self.write_in(record).is_some()
+    }
+
+    fn write_in(&self, record: &Record) -> Option<&Write> {
+        let renew_time = record.renew_time.as_deref()?;
+        self.written.iter().find(|write| write.renew_time == renew_time)
     }
 
     /// A write sent at `sent` is known to have been applied. Nothing here ever moves an end earlier but a shorter
