@@ -76,7 +76,8 @@ impl Elector {
     }
 
     pub(super) fn campaign_wake(&self) -> Option<Duration> {
-        let acquire = self.acquire_at();
+        // Who finishes acquires nothing, though it be time.
+        let acquire = self.acquire_at().filter(|_| !self.finishing);
         let next = match &self.flight {
             None => acquire.into_iter().chain([self.campaign.read_at]).min()?,
             Some(_) if self.is_reading() => acquire?,
