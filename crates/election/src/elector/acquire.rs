@@ -77,7 +77,7 @@ impl Elector {
                     if self.watch_is_trusted() { self.config.timing.retry_period() } else { Duration::ZERO };
                 self.campaign.read_at = self.now.wait + wait;
             }
-            Answer::Refused(refusal) if refusal.reason == Reason::Missing => self.take_missing(None),
+            Answer::Refused(refusal) if refusal.reason == Reason::Missing => self.take_missing_answer(flight),
             Answer::Refused(refusal) => {
                 self.handle_read_failure(&refusal);
                 self.campaign.paced_until = self.campaign.read_at;

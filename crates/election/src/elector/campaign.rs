@@ -143,7 +143,7 @@ impl Elector {
             }
             Answer::Refused(refusal) if refusal.reason == Reason::Missing => {
                 self.campaign.in_doubt = false;
-                self.take_missing(None);
+                self.take_missing_answer(flight);
             }
             Answer::Refused(refusal) | Answer::Unknown(refusal) => self.handle_read_failure(&refusal),
         }
@@ -186,6 +186,15 @@ impl Elector {
             Phase::Idle | Phase::Releasing(_) | Phase::Finished => {}
         }
         sight
+    }
+
+    /// Takes in that the Lease was not there when a read or an acquisition was answered. If an event showed it since the
+    /// request was sent, nobody can tell which of the two is older.
+    pub(super) fn take_missing_answer(&mut self, flight: &Flight) {
+        if self.view.newest() > flight.newest_at_send {
+            return self.read_soon();
+        }
+        self.take_missing(None);
     }
 
     /// Takes in that the Lease is not there.
