@@ -150,17 +150,19 @@ impl Elector {
     }
 
     /// The next read after a failure: at once after a timeout, then with back-off from the retry period to
-    /// fifteen times as much (30 s at the defaults), or later where the server asks for it.
+    /// fifteen times as much (30 s at the defaults), or later where the server asks for it, but within that bound: a
+    /// page for maintenance that says an hour must not cost an hour without a leader.
     pub(super) fn handle_read_failure(&mut self, refusal: &Refusal) {
         let retry_period = self.config.timing.retry_period();
+        let longest = retry_period * 15;
         let pause = if refusal.reason == Reason::Timeout && self.campaign.failures == 0 {
             Duration::ZERO
         } else {
             let doubled = retry_period * 2_u32.pow(self.campaign.failures.min(10));
-            self.jittered(doubled.min(retry_period * 15))
+            self.jittered(doubled.min(longest))
         };
         self.campaign.failures = self.campaign.failures.saturating_add(1);
-        self.campaign.read_at = self.now.wait + pause.max(refusal.retry_after.unwrap_or_default());
+        self.campaign.read_at = self.now.wait + pause.max(refusal.retry_after.unwrap_or_default().min(longest));
     }
 
     /// Takes in the Lease as an answer or an event showed it.
