@@ -43,8 +43,8 @@ impl TimingSettings {
     pub fn from_lease_duration(lease_duration: Duration) -> Self {
         Self {
             lease_duration,
-            renew_deadline: lease_duration * 2 / 3,
-            retry_period: lease_duration * 2 / 15,
+            renew_deadline: lease_duration.saturating_mul(2) / 3,
+            retry_period: lease_duration.saturating_mul(2) / 15,
             ..Self::default()
         }
     }
@@ -64,7 +64,7 @@ impl TimingSettings {
         if renew_deadline >= lease_duration {
             return Err(TimingError::RenewDeadline { renew_deadline, lease_duration });
         }
-        if retry_period.is_zero() || retry_period * 6 / 5 >= renew_deadline {
+        if retry_period.is_zero() || jittered(retry_period) >= renew_deadline {
             return Err(TimingError::RetryPeriod { retry_period, renew_deadline });
         }
         let renew_interval = (lease_duration / 3).min(renew_deadline / 2).max(RENEW_INTERVAL_MIN);
@@ -189,7 +189,7 @@ pub enum TimingError {
     /// As client-go: the retry period with its jitter of 1.2 must fit into the renew deadline.
     #[error(
         "retry period {retry_period:?} must be above zero, and 1.2 x {retry_period:?} = {jittered:?} shorter than the renew deadline {renew_deadline:?}",
-        jittered = *retry_period * 6 / 5
+        jittered = jittered(*retry_period)
     )]
     RetryPeriod {
         /// The value given.
@@ -211,7 +211,7 @@ pub enum TimingError {
     /// Work must have ended before another candidate may acquire.
     #[error(
         "renew deadline {renew_deadline:?} + lost-stop timeout {lost_stop_timeout:?} + kill margin {KILL_MARGIN:?} = {sum:?}, more than the {validity:?} that a lease of {lease_duration:?} is worth with clocks that err by {ppm} ppm; shorten the renew deadline or the lost-stop timeout, or lengthen the lease duration",
-        sum = *renew_deadline + *lost_stop_timeout + KILL_MARGIN
+        sum = renew_deadline.saturating_add(*lost_stop_timeout).saturating_add(KILL_MARGIN)
     )]
     StopsTooLate {
         /// The value given.
@@ -244,6 +244,11 @@ fn check_lease_duration(lease_duration: Duration) -> Result<(), TimingError> {
 fn validity(duration: Duration, ppm: u32) -> Duration {
     let nanos = duration.as_nanos() * u128::from(1_000_000 - ppm) / u128::from(1_000_000 + ppm);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// The retry period with client-go's longest jitter.
+fn jittered(retry_period: Duration) -> Duration {
+    retry_period.saturating_mul(6) / 5
 }
 
 fn floor_to_100_ms(duration: Duration) -> Duration {
@@ -284,6 +289,20 @@ mod tests {
         let message = settings.build().unwrap_err().to_string();
         assert!(message.contains("10s + lost-stop timeout 5s + kill margin 500ms = 15.5s"), "{message}");
         assert!(message.contains("more than the 14.702970297s"), "{message}");
+    }
+
+    /// Numbers that overflow ended the process by a panic, where a message says what is wrong.
+    #[test]
+    fn times_beyond_all_bounds_are_refused_with_a_message() {
+        let all = [
+            TimingSettings::from_lease_duration(Duration::MAX),
+            TimingSettings { renew_deadline: Duration::MAX, ..TimingSettings::default() },
+            TimingSettings { retry_period: Duration::MAX, ..TimingSettings::default() },
+            TimingSettings { lost_stop_timeout: Some(Duration::MAX), ..TimingSettings::default() },
+        ];
+        for settings in all {
+            assert!(!settings.build().unwrap_err().to_string().is_empty());
+        }
     }
 
     #[test]

@@ -121,7 +121,10 @@ impl Elector {
         let pause = match refusal.reason {
             Reason::Timeout if refusal.code == 0 => Duration::ZERO,
             reason if reason.is_policy() => POLICY_PACE,
-            _ => self.jittered(timing.retry_period()).max(refusal.retry_after.unwrap_or_default()),
+            _ => {
+                let asked = refusal.retry_after.unwrap_or_default().min(timing.lease_duration());
+                self.jittered(timing.retry_period()).max(asked)
+            }
         };
         let attempt_timeout = timing.attempt_timeout();
         let now = self.now;

@@ -121,8 +121,8 @@ impl Term {
     pub(super) fn stop(&mut self, reason: StopReason, now: Moment, budget: Duration) {
         let kill_at = match &self.work {
             Work::None | Work::Killed => return,
-            Work::Running => now.kill + budget,
-            Work::Stopping { kill_at, .. } => (*kill_at).min(now.kill + budget),
+            Work::Running => now.kill.saturating_add(budget),
+            Work::Stopping { kill_at, .. } => (*kill_at).min(now.kill.saturating_add(budget)),
         };
         self.work = Work::Stopping { reason, kill_at };
     }
@@ -246,6 +246,14 @@ mod tests {
         let validity = Timing::default().validity(Duration::from_secs(6));
         assert_eq!(term.valid_until(), Duration::from_secs(100) + validity);
         assert_eq!(term.lead_until(), Duration::from_secs(100) + validity - Timing::default().stop_budget());
+    }
+
+    #[test]
+    fn a_stop_timeout_without_end_ends_with_the_term() {
+        let mut term = term();
+        term.start(9);
+        term.stop(StopReason::Requested, moment(101), Duration::MAX);
+        assert_eq!(term.kill_at(), term.valid_until() - KILL_MARGIN);
     }
 
     #[test]
