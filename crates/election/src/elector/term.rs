@@ -57,7 +57,7 @@ impl Term {
             lead_until: Duration::ZERO,
             valid_until: Duration::ZERO,
             stored_duration: timing.lease_duration(),
-            written: vec![Write { renew_time: key.acquire_time.clone(), sent, acknowledged: true }],
+            written: acquisition(&key, sent, record),
             newest_renew_time: sent.wall,
             renew_at: sent.kill + timing.renew_interval(),
             work: Work::None,
@@ -199,6 +199,13 @@ impl Term {
         self.valid_until = self.confirmed.kill + validity;
         self.lead_until = self.confirmed.lead + lead;
     }
+}
+
+/// The acquisition as it was written and, should an admission policy have changed its renew time, as it came back.
+fn acquisition(key: &TermKey, sent: Moment, record: &Record) -> Vec<Write> {
+    let came_back = record.renew_time.clone().filter(|renew_time| *renew_time != key.acquire_time);
+    let renew_times = [Some(key.acquire_time.clone()), came_back].into_iter().flatten();
+    renew_times.map(|renew_time| Write { renew_time, sent, acknowledged: true }).collect()
 }
 
 /// Bound of the writes remembered; one that is forgotten and still happens ends the term.
