@@ -88,10 +88,11 @@ impl Elector {
     }
 
     fn handle_renewed(&mut self, flight: &Flight, record: Record) {
+        let newest = self.view.newest();
         if let Some(term) = self.renewing_term()
             && term.key().is_shown_by(&record)
         {
-            term.acknowledge(flight.sent, &record);
+            term.acknowledge(flight.sent, &record, record.resource_version >= newest);
         }
         let version = record.resource_version;
         let sight = self.take_record(record, Some(flight.newest_at_send));

@@ -63,7 +63,7 @@ impl Term {
             work: Work::None,
             key,
         };
-        term.confirm(sent, record);
+        term.confirm(sent, record.duration());
         term
     }
 
@@ -152,12 +152,12 @@ impl Term {
     }
 
     /// The server's answer to the renewal sent at `sent`. Its renew time is the one to know this write by, should an
-    /// admission policy have changed it.
-    pub(super) fn acknowledge(&mut self, sent: Moment, record: &Record) {
+    /// admission policy have changed it. `is_newest`: no later version of the Lease was seen, whose duration would count.
+    pub(super) fn acknowledge(&mut self, sent: Moment, record: &Record, is_newest: bool) {
         self.written.retain(|write| !write.acknowledged && write.sent != sent);
         let renew_time = record.renew_time.clone().unwrap_or_default();
         self.written.push(Write { renew_time, sent, acknowledged: true });
-        self.confirm(sent, record);
+        self.confirm(sent, record.duration().filter(|_| is_newest));
     }
 
     /// A renewal that the server decided against will never happen.
@@ -170,7 +170,7 @@ impl Term {
     /// A write whose answer was lost counts here, with the time at which it was sent.
     pub(super) fn recognise(&mut self, record: &Record) -> Option<()> {
         let sent = self.write_in(record)?.sent;
-        self.confirm(sent, record);
+        self.confirm(sent, record.duration());
         Some(())
     }
 
@@ -187,8 +187,8 @@ impl Term {
 
     /// A write sent at `sent` is known to have been applied. Nothing here ever moves an end earlier but a shorter
     /// stored duration: the validity counts from the sending of *that* write.
-    fn confirm(&mut self, sent: Moment, record: &Record) {
-        self.stored_duration = record.duration().unwrap_or(self.stored_duration);
+    fn confirm(&mut self, sent: Moment, stored_duration: Option<Duration>) {
+        self.stored_duration = stored_duration.unwrap_or(self.stored_duration);
         if sent.kill > self.confirmed.kill {
             self.confirmed = sent;
             self.renew_at = sent.kill + self.timing.renew_interval();
