@@ -199,11 +199,14 @@ impl View {
                 let released = record.is_our_release() && known.renew_time != record.renew_time;
                 if released { now.wait } else { now.wait + known.duration().unwrap_or(own).max(own) }
             }
+            // A marked term that was never seen held, and was not cleared by us: its holder may live.
+            Some(_) | None if record.is_marked() && !record.is_our_release() => {
+                now.wait + record.duration().unwrap_or(own).max(own)
+            }
             // client-go clears the holder before its work has ended.
             Some(_) if !record.is_our_release() => {
                 now.wait + if config.peers { config.timing.retry_period() } else { Duration::ZERO }
             }
-            None if record.is_marked() && !record.is_our_release() => now.wait + own,
             Some(_) | None => now.wait,
         }
     }
