@@ -79,6 +79,10 @@ impl Elector {
                 self.take_missing(Some(resource_version));
             }
             WatchEvent::Bookmark => {}
+            // The next begins with what is there, and cannot be too old: if it is told so all the same, back off.
+            WatchEvent::Gone if self.watch.suspect => {
+                self.end_watch(Some(Refusal::new(Reason::Unexpected, 410, GONE_AGAIN.to_owned(), None)));
+            }
             WatchEvent::Gone => {
                 self.watch.suspect = true;
                 self.close_watch();
@@ -215,6 +219,7 @@ impl Elector {
     }
 }
 
+const GONE_AGAIN: &str = "a watch from what is there was told that its version is gone";
 /// A watch is answered at once; only a dead connection takes longer.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 /// A watch that ends sooner counts as a failure.
