@@ -129,8 +129,18 @@ impl Requests {
     }
 
     /// Renews this term. Nothing but the times is written, so labels and other writers never disturb it.
-    pub(crate) fn renew(&self, term: &TermKey, renew_time: &str, seconds: i32) -> Request<Vec<u8>> {
+    ///
+    /// The renew time that it replaces is tested: a renewal that is applied late, or twice, must never bring back a
+    /// renew time that a standby has counted from, since an acquisition tests just that.
+    pub(crate) fn renew(
+        &self,
+        term: &TermKey,
+        replaced: Option<&str>,
+        renew_time: &str,
+        seconds: i32,
+    ) -> Request<Vec<u8>> {
         let mut operations = term.tests();
+        operations.push(test("/spec/renewTime", json!(replaced)));
         operations.push(add("/spec/renewTime", json!(renew_time)));
         operations.push(add("/spec/leaseDurationSeconds", json!(seconds)));
         self.patch(&operations)
@@ -186,12 +196,13 @@ mod tests {
         let requests = Requests::new(LeaseName::new("prod", "db").unwrap());
         let term =
             TermKey { uid: "u".into(), holder: "me".into(), transitions: 3, acquire_time: "t0".into() };
-        let request = requests.renew(&term, "t1", 15);
+        let request = requests.renew(&term, Some("t0"), "t1", 15);
         let body = String::from_utf8(request.into_body()).unwrap();
         let expected = concat!(
             r#"[{"op":"test","path":"/metadata/uid","value":"u"},"#,
             r#"{"op":"test","path":"/spec/holderIdentity","value":"me"},"#,
             r#"{"op":"test","path":"/spec/leaseTransitions","value":3},"#,
+            r#"{"op":"test","path":"/spec/renewTime","value":"t0"},"#,
             r#"{"op":"add","path":"/spec/renewTime","value":"t1"},"#,
             r#"{"op":"add","path":"/spec/leaseDurationSeconds","value":15}]"#,
         );

@@ -123,7 +123,7 @@ impl Elector {
     /// Another process holds the lease with this identity: a foreign holder like any other, but for the warning.
     fn note_namesake(&mut self, record: &Record, sight: Sight) {
         let identity = self.config.identity.as_str();
-        let own = self.is_own_lapsed(record) || self.is_acquiring(record);
+        let own = self.is_of_lapsed_term(record) || self.is_acquiring(record);
         if sight == Sight::News && record.holder() == Some(identity) && !own {
             let message = format!(
                 "the lease is held as {identity:?}, which is this candidate's identity, by another process; \

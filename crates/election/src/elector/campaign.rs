@@ -121,8 +121,14 @@ impl Elector {
         Some((free_at + campaign.spread).max(campaign.paced_until).max(campaign.backoff_until))
     }
 
-    pub(super) fn is_own_lapsed(&self, record: &Record) -> bool {
-        self.campaign.lapsed.as_ref().is_some_and(|term| term.key().is_shown_by(record) && term.is_own(record))
+    fn is_own_lapsed(&self, record: &Record) -> bool {
+        self.is_of_lapsed_term(record)
+            && self.campaign.lapsed.as_ref().is_some_and(|term| term.is_own(record))
+    }
+
+    /// Whether the record shows this process's last term, whoever wrote it last.
+    pub(super) fn is_of_lapsed_term(&self, record: &Record) -> bool {
+        self.campaign.lapsed.as_ref().is_some_and(|term| term.key().is_shown_by(record))
     }
 
     fn stay_out_until(&self, record: &Record) -> Duration {

@@ -58,19 +58,30 @@ impl Elector {
         if self.flight.is_some() {
             return;
         }
+        let read_is_due = self.read_is_due();
         let seconds = self.config.timing.lease_duration_seconds();
         let (Phase::Confirming(term) | Phase::Leading(term) | Phase::Stopping(term)) = &mut self.phase else {
             return;
         };
+        if term.is_unsure() {
+            return if read_is_due { self.read() };
+        }
         if self.now.kill < term.renew_at() {
             return;
         }
+        let replaced = term.shown().map(str::to_owned);
         let renew_time = term.next_renew_time(self.now);
-        let request = self.requests.renew(term.key(), &renew_time, seconds);
-        self.send(Purpose::Renew { renew_time }, request);
+        let request = self.requests.renew(term.key(), replaced.as_deref(), &renew_time, seconds);
+        self.send(Purpose::Renew { replaced, renew_time }, request);
     }
 
-    pub(super) fn handle_renewal(&mut self, flight: &Flight, renew_time: &str, answer: Answer) {
+    pub(super) fn handle_renewal(
+        &mut self,
+        flight: &Flight,
+        replaced: Option<&str>,
+        renew_time: &str,
+        answer: Answer,
+    ) {
         match answer {
             Answer::Lease(record) => self.handle_renewed(flight, record),
             Answer::Refused(refusal) => {
@@ -78,12 +89,24 @@ impl Elector {
                     term.discard(renew_time);
                 }
                 match refusal.reason {
-                    Reason::Conflict => self.become_lost(StopReason::Refused),
+                    Reason::Conflict => self.handle_refused_renewal(replaced),
                     Reason::Missing => self.take_missing(None),
                     _ => self.retry_renewal(&refusal),
                 }
             }
             Answer::Unknown(refusal) => self.retry_renewal(&refusal),
+        }
+    }
+
+    /// The Lease is not what it was: by a renewal of this process whose answer was lost, which a read tells, or else by
+    /// somebody else.
+    fn handle_refused_renewal(&mut self, replaced: Option<&str>) {
+        let now = self.now;
+        let explained = self.renewing_term().is_some_and(|term| term.explain_refusal(replaced, now));
+        if explained {
+            self.read_soon();
+        } else {
+            self.become_lost(StopReason::Refused);
         }
     }
 
@@ -191,7 +214,10 @@ impl Elector {
 
     pub(super) fn term_wake(&self, term: &Term) -> Option<Duration> {
         let kill = |at: Duration| at.saturating_sub(self.now.kill);
-        let renew = || self.flight.is_none().then(|| kill(term.renew_at()));
+        let renew = || {
+            let due = if term.is_unsure() { self.read_due_in() } else { kill(term.renew_at()) };
+            self.flight.is_none().then_some(due)
+        };
         let end = |at: Duration| (!term.is_killed()).then(|| kill(at));
         match &self.phase {
             Phase::Leading(_) => {

@@ -26,7 +26,7 @@ pub(super) struct Flight {
 pub(super) enum Purpose {
     Read,
     Acquire { acquisition: Acquisition, creates: bool },
-    Renew { renew_time: String },
+    Renew { replaced: Option<String>, renew_time: String },
     Release,
 }
 
@@ -93,7 +93,9 @@ impl Elector {
             Purpose::Acquire { acquisition, creates } => {
                 self.handle_acquisition(flight, acquisition, *creates, answer);
             }
-            Purpose::Renew { renew_time } => self.handle_renewal(flight, renew_time, answer),
+            Purpose::Renew { replaced, renew_time } => {
+                self.handle_renewal(flight, replaced.as_deref(), renew_time, answer);
+            }
             Purpose::Release => self.handle_release(answer),
         }
     }

@@ -23,8 +23,14 @@ pub(super) struct Term {
     lead_until: Duration,
     valid_until: Duration,
     stored_duration: Duration,
-    /// The last renewal that was acknowledged, and those whose answers were lost: they may still happen.
+    /// The last renewal that was acknowledged, and those whose answers were lost: one of them may still happen.
     written: Vec<Write>,
+    /// The renew time in the Lease as last shown, which the next renewal replaces.
+    shown: Option<String>,
+    /// A renewal was refused although the term may be as it was: one whose answer was lost may have happened.
+    unsure: bool,
+    /// That was so before, and no renewal has succeeded since.
+    refused_before: bool,
     newest_renew_time: Timestamp,
     renew_at: Duration,
     work: Work,
@@ -58,6 +64,9 @@ impl Term {
             valid_until: Duration::ZERO,
             stored_duration: timing.lease_duration(),
             written: acquisition(&key, sent, record),
+            shown: record.renew_time.clone(),
+            unsure: false,
+            refused_before: false,
             newest_renew_time: sent.wall,
             renew_at: sent.kill + timing.renew_interval(),
             work: Work::None,
@@ -104,6 +113,16 @@ impl Term {
 
     pub(super) fn set_renew_at(&mut self, renew_at: Duration) {
         self.renew_at = renew_at;
+    }
+
+    /// What the next renewal replaces.
+    pub(super) fn shown(&self) -> Option<&str> {
+        self.shown.as_deref()
+    }
+
+    /// Whether a look at the Lease comes before the next renewal.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.unsure
     }
 
     pub(super) fn is_killed(&self) -> bool {
@@ -154,10 +173,18 @@ impl Term {
     /// The server's answer to the renewal sent at `sent`. Its renew time is the one to know this write by, should an
     /// admission policy have changed it. `is_newest`: no later version of the Lease was seen, whose duration would count.
     pub(super) fn acknowledge(&mut self, sent: Moment, record: &Record, is_newest: bool) {
-        self.written.retain(|write| !write.acknowledged && write.sent != sent);
         let renew_time = record.renew_time.clone().unwrap_or_default();
-        self.written.push(Write { renew_time, sent, acknowledged: true });
+        if is_newest {
+            self.shown.clone_from(&record.renew_time);
+        }
+        self.settle(Write { renew_time, sent, acknowledged: true });
         self.confirm(sent, record.duration().filter(|_| is_newest));
+    }
+
+    /// A write is known to have been applied: all others replaced what it replaced, and will never happen.
+    fn settle(&mut self, write: Write) {
+        self.written = vec![write];
+        (self.unsure, self.refused_before) = (false, false);
     }
 
     /// A renewal that the server decided against will never happen.
@@ -165,12 +192,30 @@ impl Term {
         self.written.retain(|write| write.renew_time != renew_time);
     }
 
+    /// A renewal, discarded now, was refused because the Lease is not what it was. False if nothing of this process
+    /// explains that: then the term is over.
+    pub(super) fn explain_refusal(&mut self, replaced: Option<&str>, now: Moment) -> bool {
+        if self.shown() != replaced {
+            // An event has shown meanwhile what was applied before.
+            self.renew_at = self.renew_at.max(now.kill);
+            return true;
+        }
+        let explained = !self.refused_before && self.written.iter().any(|write| !write.acknowledged);
+        (self.unsure, self.refused_before) = (explained, explained);
+        explained
+    }
+
     /// Takes in a record that shows this term. `None` if it shows a renewal that this process never wrote.
     ///
     /// A write whose answer was lost counts here, with the time at which it was sent.
     pub(super) fn recognise(&mut self, record: &Record) -> Option<()> {
-        let sent = self.write_in(record)?.sent;
-        self.confirm(sent, record.duration());
+        let write = self.write_in(record)?.clone();
+        if self.shown != record.renew_time {
+            self.shown.clone_from(&record.renew_time);
+            self.settle(Write { acknowledged: true, ..write });
+        }
+        self.unsure = false;
+        self.confirm(write.sent, record.duration());
         Some(())
     }
 
@@ -241,9 +286,7 @@ mod tests {
         let late = term.next_renew_time(moment(107));
         assert!(term.recognise(&record(&early, 15)).is_some());
         assert_eq!(term.lead_until(), Duration::from_secs(115));
-        assert!(term.recognise(&record(&late, 15)).is_some());
-        assert!(term.recognise(&record(&early, 15)).is_some());
-        assert_eq!(term.lead_until(), Duration::from_secs(117));
+        assert!(term.recognise(&record(&late, 15)).is_none(), "both replaced the same renew time");
     }
 
     #[test]

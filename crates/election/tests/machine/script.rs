@@ -13,6 +13,7 @@
 //! | `+5s [raw=..] [boot=..] [wall=..]` | all clocks advance, or each by its own amount; no input |
 //! | `sleep` | until the machine wants to wake up, and wakes it |
 //! | `apply`, `deliver`, `lose` | the latest request reaches the server; its answer arrives; its answer is lost |
+//! | `again N` | request number N reaches the server once more; nobody hears of the answer |
 //! | `answer` | `apply` and `deliver` in one; `answer 403`, `answer 429 retry=3`, ...: refused by somebody on the way |
 //! | `open`, `event`, `bookmark`, `gone`, `end`, `refuse 403` | the watch: opened, the Lease as it is now, ... |
 //! | `chance N` | the random number from now on |
@@ -73,6 +74,7 @@ impl Script {
             "restore" => self.restore(rest)?,
             "chance" => self.chance = number(rest)?,
             "apply" => self.apply()?,
+            "again" => self.apply_again(rest)?,
             "leader" => {
                 return self.begin("label=pre-created", &["start", "answer", "answer", "open", "event"]);
             }
@@ -174,6 +176,13 @@ impl Script {
     fn apply(&mut self) -> Result<(), String> {
         let (_, request) = self.requests.last().ok_or("nothing was sent")?;
         self.answer = Some(self.server.handle(request));
+        Ok(())
+    }
+
+    fn apply_again(&mut self, number_of_request: &str) -> Result<(), String> {
+        let index = usize::try_from(number(number_of_request)?).map_err(|error| error.to_string())?;
+        let (_, request) = self.requests.get(index).ok_or("no such request was sent")?;
+        self.server.handle(request);
         Ok(())
     }
 
