@@ -168,7 +168,8 @@ impl Elector {
             self.jittered(doubled.min(longest))
         };
         self.campaign.failures = self.campaign.failures.saturating_add(1);
-        self.campaign.read_at = self.now.wait + pause.max(refusal.retry_after.unwrap_or_default().min(longest));
+        self.campaign.read_at =
+            self.now.wait + pause.max(refusal.retry_after.unwrap_or_default().min(longest));
     }
 
     /// Takes in the Lease as an answer or an event showed it.

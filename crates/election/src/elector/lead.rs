@@ -64,7 +64,9 @@ impl Elector {
             return;
         };
         if term.is_unsure() {
-            return if read_is_due { self.read() };
+            return if read_is_due {
+                self.read()
+            };
         }
         if self.now.kill < term.renew_at() {
             return;

@@ -9,3 +9,5 @@ mod rules;
 mod scenarios;
 mod script;
 mod server;
+mod world;
+mod worlds;
