@@ -84,8 +84,7 @@ impl Watchdog {
     /// Ends the work `after` this long from the reading `from`; `None` if there is no work.
     pub(crate) fn arm(&self, from: Reading, after: Option<Duration>, reason: Option<&StopReason>) {
         let mut state = self.shared.lock();
-        state.armed = after.map(|after| Armed { from, after });
-        state.reason = reason.cloned();
+        state.arm(after.map(|after| Armed { from, after }), reason);
         let left = state.armed.as_ref().map(Armed::left);
         drop(state);
         self.shared.set_timer(left);
@@ -142,6 +141,19 @@ impl Shared {
     }
 }
 
+impl State {
+    /// Work that is to be ended now is ended, unless it has ended: the thread may not have run yet when the driver, which
+    /// goes on to the next event, names the end of the term again.
+    fn arm(&mut self, armed: Option<Armed>, reason: Option<&StopReason>) {
+        let is_due = self.armed.as_ref().is_some_and(|armed| armed.left().is_zero());
+        if is_due && armed.is_some() {
+            return;
+        }
+        self.armed = armed;
+        self.reason = reason.cloned();
+    }
+}
+
 impl Armed {
     fn left(&self) -> Duration {
         self.after.saturating_sub(clock::now().elapsed_for_stopping(&self.from))
@@ -182,6 +194,19 @@ mod tests {
         watchdog.arm(clock::now(), None, None);
         drop(watchdog);
         assert!(fired.recv().is_err(), "the thread is gone, and has not fired");
+    }
+
+    /// Another holder was seen: kill at once. The next event of the watch was handled before the thread ran, and put the
+    /// kill off to the end of the term.
+    #[test]
+    fn a_kill_that_is_due_is_not_put_off() {
+        let mut state = State { armed: None, reason: None, quit: false };
+        let armed = |after| Some(Armed { from: clock::now(), after });
+        state.arm(armed(Duration::ZERO), Some(&StopReason::Duplicate));
+        state.arm(armed(Duration::from_secs(60)), Some(&StopReason::Duplicate));
+        assert!(state.armed.is_some_and(|armed| armed.left().is_zero()));
+        state.arm(None, None);
+        assert!(state.armed.is_none(), "the work has ended");
     }
 
     #[test]
