@@ -110,8 +110,9 @@ pub(crate) struct LeaderFile {
     path: PathBuf,
     temporary: PathBuf,
     boot_id: String,
-    /// Held while the file changes: it is taken back by force from another thread than the one that writes it.
-    changing: Mutex<()>,
+    /// Until when what was written may be believed, on BOOTTIME. Held while the file changes: it is taken back by force
+    /// from another thread than the one that writes it.
+    believed_until: Mutex<Duration>,
 }
 
 impl LeaderFile {
@@ -123,7 +124,7 @@ impl LeaderFile {
             temporary: path.with_file_name(name),
             boot_id: clock::boot_id()?,
             path,
-            changing: Mutex::default(),
+            believed_until: Mutex::default(),
         };
         File::create(&file.temporary)?;
         fs::remove_file(&file.temporary)?;
@@ -133,21 +134,32 @@ impl LeaderFile {
 
     /// Says that this Pod leads, unless the term is over. Readers see the old line or the new one, never half of one.
     pub(crate) fn write(&self, leadership: &Leadership) -> io::Result<()> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut believed_until = self.believed_until.lock().unwrap_or_else(PoisonError::into_inner);
         // A term ends before its file is taken back: what was taken back is not written again.
         if leadership.check().is_err() {
             return Ok(());
         }
-        let mut line = serde_json::to_vec(&Content::of(leadership, &self.boot_id))?;
+        self.put(&Content::of(leadership, &self.boot_id), &mut believed_until)
+    }
+
+    fn put(&self, content: &Content, believed_until: &mut Duration) -> io::Result<()> {
+        let mut line = serde_json::to_vec(content)?;
         line.push(b'\n');
         let mut file = File::create(&self.temporary)?;
         file.write_all(&line)?;
-        fs::rename(&self.temporary, &self.path)
+        fs::rename(&self.temporary, &self.path)?;
+        *believed_until = Duration::from_nanos(content.lead_until_boottime_ns);
+        Ok(())
+    }
+
+    /// Until when the file as last written may be believed, on BOOTTIME.
+    pub(crate) fn believed_until(&self) -> Duration {
+        *self.believed_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes it back: removes the file or, if that is refused, empties it.
     pub(crate) fn take_back(&self) -> io::Result<()> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.believed_until.lock().unwrap_or_else(PoisonError::into_inner);
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => fs::OpenOptions::new()
                 .write(true)
@@ -217,5 +229,22 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_an_error_at_the_start() {
         assert!(LeaderFile::prepare("/nonexistent/folder/is-leader".into()).is_err());
+    }
+
+    /// The work ended, and the lease was released, at the first refusal: the term, asked for its end after it was over,
+    /// named the instant of asking.
+    #[tokio::test]
+    async fn a_file_that_cannot_be_removed_is_waited_for_until_nobody_believes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = LeaderFile::prepare(folder.path().join("is-leader")).unwrap();
+        let until = clock::boottime() + Duration::from_millis(300);
+        let lead_until_boottime_ns = u64::try_from(until.as_nanos()).unwrap();
+        file.put(&Content { lead_until_boottime_ns, ..content() }, &mut file.believed_until.lock().unwrap())
+            .unwrap();
+        // Neither removed nor emptied, also by root.
+        fs::remove_file(file.path()).unwrap();
+        fs::create_dir(file.path()).unwrap();
+        crate::run::take_back(&file).await;
+        assert!(clock::boottime() >= until);
     }
 }

@@ -108,7 +108,7 @@ async fn publish(leadership: Leadership, file: Option<Arc<LeaderFile>>) {
             break;
         }
     }
-    take_back(&leadership, &file).await;
+    take_back(&file).await;
 }
 
 /// Ends a term's work by force. To abort, the library's default, would end the sidecar and leave the file behind; and
@@ -121,10 +121,9 @@ fn take_back_at_once(file: Option<&LeaderFile>, stop: &HardStop) {
 }
 
 /// The work has not ended as long as the file may be believed.
-async fn take_back(leadership: &Leadership, file: &LeaderFile) {
-    let lead_until = Duration::from_nanos(leadership.lead_until().boottime_ns);
+pub(crate) async fn take_back(file: &LeaderFile) {
     while let Err(error) = file.take_back() {
-        let left = lead_until.saturating_sub(clock::boottime());
+        let left = file.believed_until().saturating_sub(clock::boottime());
         tracing::error!(%error, ?left, file = %file.path().display(), "the is-leader file cannot be removed");
         if left.is_zero() {
             return;
