@@ -11,7 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use leasehold::{Handle, clock};
+use leasehold::{Handle, Status, clock};
 use serde_json::{Value, json};
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -50,7 +50,7 @@ fn not_found(paths: &str) -> Response {
 /// As the old image: the holder up to its nonce, `""` when it cannot be known.
 async fn name(State(handle): State<Handle>) -> Json<Value> {
     let status = handle.status();
-    let holder = status.holder.as_deref().unwrap_or_default();
+    let holder = leader_named(&status, handle.is_leader());
     let last_update = status.last_update.map(|time| format!("{time:.6}"));
     Json(json!({ "name": without_nonce(holder), "last_update": last_update }))
 }
@@ -142,6 +142,13 @@ fn document(handle: &Handle) -> Value {
 
 fn boottime_ns() -> u64 {
     u64::try_from(clock::boottime().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Services of the old image lead while they find their own name here: a holder that does not lead any more must not
+/// name itself, though the Lease still names it.
+fn leader_named(status: &Status, leads: bool) -> &str {
+    let holder = status.holder.as_deref().unwrap_or_default();
+    if holder == status.identity && !leads { "" } else { holder }
 }
 
 fn without_nonce(identity: &str) -> &str {
@@ -238,6 +245,16 @@ mod tests {
         let frame = response.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
         let text = String::from_utf8(frame.to_vec()).unwrap();
         assert!(text.contains("id: 0") && text.contains("\"state\":\"unknown\""), "{text}");
+    }
+
+    /// When the API server was away, `/` named the Pod for up to a lease duration after it had stopped leading.
+    #[test]
+    fn a_holder_that_does_not_lead_any_more_does_not_name_itself() {
+        let status = Status { holder: Some("db-0".to_owned()), ..handle().status() };
+        assert_eq!(leader_named(&status, true), "db-0");
+        assert_eq!(leader_named(&status, false), "");
+        let standby = Status { holder: Some("db-1".to_owned()), ..status };
+        assert_eq!(leader_named(&standby, false), "db-1");
     }
 
     #[test]
