@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_election::{
-    Change, Delivery, Effect, Effects, Elector, Failure, Input, Note, Operation, Reading, RequestId, State,
-    StopReason, WatchId,
+    Change, Delivery, Effect, Effects, Elector, Failure, Input, Note, Operation, Reading, Reason, RequestId,
+    State, StopReason, WatchId,
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -328,14 +328,14 @@ impl Driver {
                 tracing::debug!(%operation, ?elapsed, "answered");
                 self.last_error = None;
             }
-            Note::Answered { operation, result: Err(refusal), elapsed, counts, .. } => {
+            Note::Answered { operation, result: Err(refusal), elapsed, .. } => {
                 let lease = &self.elector.config().lease;
                 let mut text = format!("{operation} of lease {lease} failed: {refusal}");
                 if let Some(hint) = hint(refusal, *operation, lease, &self.transport.server()) {
                     text = format!("{text}\nhint: {hint}");
                 }
                 // A lost race is no error; what is said again is said more quietly.
-                if !counts {
+                if refusal.reason == Reason::Conflict && *operation != Operation::Renew {
                     tracing::debug!(%operation, reason = %refusal.reason, message = %refusal.message, "refused");
                     return;
                 }
@@ -407,3 +407,39 @@ impl Drop for Driver {
 /// The longest sleep, so that the loop shows that it lives.
 const IDLE_MAX: Duration = Duration::from_secs(3);
 const LAST_EVENT_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use leasehold_election::{Config, Identity, LeaseName, Refusal, Secret, Timing};
+
+    use super::*;
+
+    /// Only what counts for the alert on renewals was told: a release that was refused three times was not.
+    #[tokio::test]
+    async fn a_refused_release_is_seen_in_the_status_and_a_lost_race_is_not() {
+        let identity = Identity::of_process("db-0", None, &Secret::from_random([1; 16]));
+        let config = Config::new(LeaseName::new("prod", "db").unwrap(), identity, Timing::default());
+        let (shared, _commands) = Shared::new(&config.lease, config.identity.as_str());
+        let transport = Transport::new(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let watchdog = Watchdog::start("prod/db".to_owned(), Box::new(|_| {})).unwrap();
+        let elector = Elector::new(config, clock::now());
+        let (terms, _terms) = mpsc::unbounded_channel();
+        let (mut driver, _events) =
+            Driver::new(elector, Arc::new(shared), transport, Arc::new(watchdog), false, terms);
+        driver.note(&refused(Operation::Acquire, Reason::Conflict));
+        assert_eq!(driver.last_error, None);
+        driver.note(&refused(Operation::Release, Reason::Policy));
+        assert!(
+            driver
+                .last_error
+                .as_ref()
+                .is_some_and(|error| error.contains("release of lease prod/db failed: policy"))
+        );
+    }
+
+    fn refused(operation: Operation, reason: Reason) -> Note {
+        let refusal = Refusal { reason, code: 422, message: "no".to_owned(), retry_after: None };
+        let elapsed = Duration::from_millis(2);
+        Note::Answered { operation, verb: "PATCH", result: Err(refusal), elapsed, counts: false }
+    }
+}
