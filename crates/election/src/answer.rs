@@ -30,8 +30,10 @@ impl Answer {
             };
         }
         let refusal = Refusal::parse(lease, code, response);
-        // A 5xx may come from a timeout or a proxy after the write was applied; any 4xx is a decision against it.
-        if (400..500).contains(&code) { Self::Refused(refusal) } else { Self::Unknown(refusal) }
+        // A 5xx or a 408 may come from a timeout or a proxy after the write was applied; any other 4xx is a decision
+        // against it.
+        let decided = (400..500).contains(&code) && code != 408;
+        if decided { Self::Refused(refusal) } else { Self::Unknown(refusal) }
     }
 }
 
@@ -179,7 +181,10 @@ pub(crate) enum WatchEvent {
     Deleted {
         resource_version: u64,
     },
-    Bookmark,
+    /// Nothing happened up to this revision of the store.
+    Bookmark {
+        resource_version: Option<u64>,
+    },
     /// The version to go on from is gone: read, and watch from there.
     Gone,
     Failed(Refusal),
@@ -194,7 +199,10 @@ impl WatchEvent {
         };
         let object = frame.object.get();
         match frame.kind {
-            "BOOKMARK" => Self::Bookmark,
+            "BOOKMARK" => {
+                let bookmark: Bookmark = serde_json::from_str(object).unwrap_or_default();
+                Self::Bookmark { resource_version: bookmark.metadata.resource_version.parse().ok() }
+            }
             "ERROR" => {
                 let status: Status = serde_json::from_str(object).unwrap_or_default();
                 if status.code == 410 {
@@ -222,6 +230,18 @@ struct Frame<'a> {
     kind: &'a str,
     #[serde(borrow)]
     object: &'a serde_json::value::RawValue,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Bookmark {
+    metadata: BookmarkMetadata,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct BookmarkMetadata {
+    resource_version: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -347,7 +367,7 @@ mod tests {
     #[test]
     fn an_answer_of_5xx_or_without_a_lease_leaves_a_write_unknown() {
         let lease = LeaseName::new("prod", "db").unwrap();
-        for (code, body) in [(503, "{}"), (504, ""), (200, "<html>"), (302, "")] {
+        for (code, body) in [(408, ""), (503, "{}"), (504, ""), (200, "<html>"), (302, "")] {
             let response = Response::builder().status(code).body(body.as_bytes().to_vec()).unwrap();
             assert!(matches!(Answer::parse(&lease, &response), Answer::Unknown(_)), "{code} {body}");
         }

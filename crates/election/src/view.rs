@@ -17,6 +17,8 @@ pub(crate) struct View {
     newest: u64,
     /// Largest resourceVersion ever seen, also before the store was restored.
     high_water: u64,
+    /// Revision that the store has reached at least, as a bookmark told.
+    reached: u64,
     /// When the present news was first seen.
     seen: Duration,
     free_at: Duration,
@@ -53,6 +55,7 @@ impl View {
             lease: Lease::Unknown,
             newest: 0,
             high_water: 0,
+            reached: 0,
             seen: Duration::ZERO,
             free_at: Duration::ZERO,
             floor: Duration::ZERO,
@@ -87,7 +90,17 @@ impl View {
 
     /// Whether a term begun now could get a token below one that was seen.
     pub(crate) fn is_behind_high_water(&self) -> bool {
-        self.newest < self.high_water
+        self.newest.max(self.reached) < self.high_water
+    }
+
+    /// Whether a term whose token is `version` would come after every term that was seen.
+    pub(crate) fn exceeds_all_tokens(&self, version: u64) -> bool {
+        version >= self.high_water
+    }
+
+    /// A bookmark tells how far the store has come, though this Lease was not written.
+    pub(crate) fn note_revision(&mut self, version: Option<u64>) {
+        self.reached = self.reached.max(version.unwrap_or(0));
     }
 
     /// How long the record may stay unchanged before the watch itself is doubted.
@@ -194,7 +207,7 @@ impl View {
         let same_term = known.is_some_and(|known| known.transitions == record.transitions);
         match known {
             // Free before and free now: somebody edited it.
-            Some(known) if known.holder().is_none() => self.free_at,
+            Some(known) if known.holder().is_none() && same_term => self.free_at,
             Some(known) if same_term && known.is_marked() => {
                 let released = record.is_our_release() && known.renew_time != record.renew_time;
                 if released { now.wait } else { now.wait + known.duration().unwrap_or(own).max(own) }

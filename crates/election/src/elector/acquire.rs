@@ -109,7 +109,7 @@ impl Elector {
         };
         let mut term = Term::new(key, attempt.sent, record, &self.config.timing);
         let late = self.now.lead >= term.lead_until();
-        let behind = self.view.is_behind_high_water() && !self.config.accept_restore;
+        let behind = !self.view.exceeds_all_tokens(record.resource_version) && !self.config.accept_restore;
         if self.finishing || behind || (late && attempt.creates) {
             self.become_releasing(term, false);
         } else if late {

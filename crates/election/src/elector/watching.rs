@@ -78,7 +78,7 @@ impl Elector {
                 self.note_speech(resource_version);
                 self.take_missing(Some(resource_version));
             }
-            WatchEvent::Bookmark => {}
+            WatchEvent::Bookmark { resource_version } => self.view.note_revision(resource_version),
             // The next begins with what is there, and cannot be too old: if it is told so all the same, back off.
             WatchEvent::Gone if self.watch.suspect => {
                 self.end_watch(Some(Refusal::new(Reason::Unexpected, 410, GONE_AGAIN.to_owned(), None)));

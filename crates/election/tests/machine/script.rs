@@ -15,7 +15,7 @@
 //! | `apply`, `deliver`, `lose` | the latest request reaches the server; its answer arrives; its answer is lost |
 //! | `again N` | request number N reaches the server once more; nobody hears of the answer |
 //! | `answer` | `apply` and `deliver` in one; `answer 403`, `answer 429 retry=3`, ...: refused by somebody on the way |
-//! | `open`, `event`, `bookmark`, `gone`, `end`, `refuse 403` | the watch: opened, the Lease as it is now, ... |
+//! | `open`, `event`, `bookmark VERSION`, `gone`, `end`, `refuse 403` | the watch: opened, the Lease as it is now, ... |
 //! | `chance N` | the random number from now on |
 
 use std::collections::BTreeMap;
@@ -214,7 +214,10 @@ impl Script {
                 let kept = self.kept.get(rest).ok_or("nothing was kept under this name")?;
                 line(json!({ "type": "MODIFIED", "object": kept }))
             }
-            "bookmark" => line(json!({ "type": "BOOKMARK", "object": {} })),
+            "bookmark" => {
+                let metadata = json!({ "resourceVersion": rest });
+                line(json!({ "type": "BOOKMARK", "object": { "metadata": metadata } }))
+            }
             "gone" => line(json!({ "type": "ERROR", "object": { "code": 410, "reason": "Expired" } })),
             "refuse" => Input::WatchEnded(id, Some(Delivery::Response(refuse(rest)?))),
             _ => Input::WatchEnded(id, None),
