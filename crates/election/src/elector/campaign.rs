@@ -155,12 +155,12 @@ impl Elector {
         }
     }
 
-    /// The next read after a failure: at once after a timeout, then with back-off from the retry period to
-    /// fifteen times as much (30 s at the defaults), or later where the server asks for it, but within that bound: a
-    /// page for maintenance that says an hour must not cost an hour without a leader.
+    /// The next read after a failure: at once after a timeout, then with back-off from the retry period to the longest
+    /// pause, or later where the server asks for it, but within that bound: a page for maintenance that says an hour
+    /// must not cost an hour without a leader.
     pub(super) fn handle_read_failure(&mut self, refusal: &Refusal) {
         let retry_period = self.config.timing.retry_period();
-        let longest = retry_period * 15;
+        let longest = self.longest_pause();
         let pause = if refusal.reason == Reason::Timeout && self.campaign.failures == 0 {
             Duration::ZERO
         } else {
@@ -170,6 +170,13 @@ impl Elector {
         self.campaign.failures = self.campaign.failures.saturating_add(1);
         self.campaign.read_at =
             self.now.wait + pause.max(refusal.retry_after.unwrap_or_default().min(longest));
+    }
+
+    /// Fifteen retry periods, but no longer with its jitter than a lease lasts: once the API server is back, a leader is
+    /// there as soon as after the death of a node.
+    pub(super) fn longest_pause(&self) -> Duration {
+        let timing = &self.config.timing;
+        (timing.retry_period() * 15).min(timing.lease_duration() * 5 / 6)
     }
 
     /// Takes in the Lease as an answer or an event showed it.

@@ -125,7 +125,7 @@ impl Elector {
         } else {
             let doubled = retry_period * 2_u32.pow(self.watch.failures.min(10)) / 2;
             self.watch.failures = self.watch.failures.saturating_add(1);
-            self.jittered(doubled.min(retry_period * 15))
+            self.jittered(doubled.min(self.longest_pause()))
         };
         self.effects.push(Effect::Note(Note::Watch { up: false, refusal }));
         if let Some(id) = self.watch_id() {
