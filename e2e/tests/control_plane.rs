@@ -92,7 +92,10 @@ async fn one_rule_with_one_name_suffices_and_allows_nothing_else() {
     assert_eq!(request(Method::GET, &own, Value::Null).await, 200);
     assert_eq!(request(Method::GET, &leases("rule"), Value::Null).await, 403);
     let selected = format!("{}?fieldSelector=metadata.name%3Dleader", leases("rule"));
-    assert_eq!(request(Method::GET, &selected, Value::Null).await, 200);
+    assert_eq!(request(Method::GET, &selected, Value::Null).await, 403, "nobody lists");
+    let watch = |selector: &str| format!("{}?watch=true&timeoutSeconds=1{selector}", leases("rule"));
+    assert_eq!(request(Method::GET, &watch("&fieldSelector=metadata.name%3Dleader"), Value::Null).await, 200);
+    assert_eq!(request(Method::GET, &watch(""), Value::Null).await, 403);
     assert_eq!(request(Method::DELETE, &own, Value::Null).await, 403);
 }
 
