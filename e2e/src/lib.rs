@@ -6,6 +6,7 @@
 //! test itself is killed.
 
 pub mod client_go;
+pub mod conformance;
 pub mod control_plane;
 pub mod electorate;
 pub mod ground;
