@@ -17,6 +17,8 @@ pub(crate) enum Rung {
     Unit,
     /// kube-apiserver, etcd and client-go compiled, or found in the cache
     Servers,
+    /// The embedded API server held against the real one
+    Conformance,
     /// Library and sidecar against the real control plane, and with client-go
     ControlPlane,
 }
@@ -76,17 +78,23 @@ impl Ladder {
                     bail!("the servers were not built")
                 }
             }
-            Rung::ControlPlane => {
-                let mut call = Cargo::new("test").workspace().arg("--no-fail-fast");
-                for name in test_names(&root().join("e2e/tests"))? {
-                    call = call.arg("--test").arg(&name);
-                }
-                if self.full {
-                    call = call.env("LEASEHOLD_FULL", "1");
-                }
-                call.test()
+            Rung::Conformance => self.end_to_end(|name| name == CONFORMANCE),
+            Rung::ControlPlane => self.end_to_end(|name| name != CONFORMANCE),
+        }
+    }
+
+    /// Runs the chosen tests of `e2e`.
+    fn end_to_end(&self, chosen: impl Fn(&str) -> bool) -> Result<Totals> {
+        let mut call = Cargo::new("test").workspace().arg("--no-fail-fast");
+        for name in test_names(&root().join("e2e/tests"))? {
+            if chosen(&name) {
+                call = call.arg("--test").arg(&name);
             }
         }
+        if self.full {
+            call = call.env("LEASEHOLD_FULL", "1");
+        }
+        call.test()
     }
 }
 
@@ -96,10 +104,14 @@ impl Rung {
             Self::Builds => "builds",
             Self::Unit => "unit",
             Self::Servers => "servers",
+            Self::Conformance => CONFORMANCE,
             Self::ControlPlane => "control-plane",
         }
     }
 }
+
+/// The rung, and the test of `e2e` that it is.
+const CONFORMANCE: &str = "conformance";
 
 fn unit() -> Result<Totals> {
     let mut call = Cargo::new("test").workspace().arg("--no-fail-fast").arg("--lib").arg("--bins");
