@@ -230,15 +230,12 @@ impl Chance {
     /// the version before.
     fn conflict(&mut self, objects: &[String]) -> [Step; 4] {
         let object = self.any(objects);
-        let mut stale = self.object(&object);
-        stale["metadata"]["resourceVersion"] = json!(format!("${{{object}:old-version}}"));
+        let name = object.rsplit('/').next().unwrap_or_default();
+        let plain = json!({"metadata": {"name": name}});
+        let stale =
+            json!({"metadata": {"name": name, "resourceVersion": format!("${{{object}:old-version}}")}});
         let fresh = json!({"metadata": {"annotations": {"turn": "last"}}});
-        [
-            post(kind_of(&object), &self.object(&object)),
-            get(&object),
-            put_read(&object, fresh),
-            put(&object, &stale),
-        ]
+        [post(kind_of(&object), &plain), get(&object), put_read(&object, fresh), put(&object, &stale)]
     }
 
     fn object(&mut self, object: &str) -> Value {
