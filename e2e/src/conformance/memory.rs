@@ -62,7 +62,8 @@ impl Memory {
             Content::Empty => Vec::new(),
             Content::Text(text) => self.fill(text)?.into_bytes(),
             Content::LastRead { object, change } => {
-                let mut read = self.objects.get(object).map_or(Value::Null, |known| known.last.clone());
+                let mut read =
+                    self.objects.get(&self.fill(object)?).map_or(Value::Null, |known| known.last.clone());
                 merge(&mut read, change);
                 read.to_string().into_bytes()
             }
@@ -128,8 +129,7 @@ impl Memory {
             _ => {}
         }
         let (object, field) = name.split_once(':').with_context(|| format!("unknown reference {name:?}"))?;
-        let object = object.replace("@ns", &self.namespace);
-        let known = self.objects.get(&object);
+        let known = self.objects.get(object);
         let nth = |list: fn(&Known) -> &Vec<String>, back: usize, absent: &str| {
             let value = known.and_then(|known| list(known).iter().rev().nth(back));
             value.map_or_else(|| absent.to_owned(), Clone::clone)

@@ -143,7 +143,10 @@ pub fn put(path: &str, body: &Value) -> Step {
 /// PUT of the object as last read, changed by a merge patch.
 pub fn put_read(path: &str, change: Value) -> Step {
     let mut step = Step::new("PUT", path).content_type(JSON);
-    let object = path.split('?').next().unwrap_or(path).to_owned();
+    let plain = path.split('?').next().unwrap_or(path);
+    // Of an absolute path, the last two parts name the object.
+    let start = plain.rmatch_indices('/').nth(1).map_or(0, |(index, _)| index + 1);
+    let object = plain[start..].to_owned();
     step.content = Content::LastRead { object, change };
     step
 }

@@ -24,6 +24,9 @@ fn lifecycle() -> Case {
         post(leases, &lease("a", "one")),
         get("/api/v1/namespaces/${ns}-other/status"),
         delete(OTHER),
+        get(OTHER),
+        get(&format!("{leases}/a")),
+        post(leases, &lease("b", "one")),
     ];
     Case::new("a namespace from its creation to its deletion", steps)
 }
