@@ -16,6 +16,7 @@ use crate::ControlPlane;
 pub struct Server {
     name: &'static str,
     client: Client,
+    mutation: Option<fn(&mut Answer)>,
 }
 
 impl Server {
@@ -24,7 +25,7 @@ impl Server {
     /// # Errors
     /// When no client can be made.
     pub async fn real(control_plane: &ControlPlane) -> Result<Self> {
-        Ok(Self { name: REAL, client: control_plane.admin_client().await? })
+        Ok(Self { name: REAL, client: control_plane.admin_client().await?, mutation: None })
     }
 
     /// The embedded server at `url`, which asks nobody who they are.
@@ -34,7 +35,12 @@ impl Server {
     pub fn embedded(url: &str) -> Result<Self> {
         let mut config = Config::new(url.parse().with_context(|| format!("{url:?} is no URL"))?);
         config.default_retry = false;
-        Ok(Self { name: EMBEDDED, client: Client::try_from(config)? })
+        Ok(Self { name: EMBEDDED, client: Client::try_from(config)?, mutation: None })
+    }
+
+    /// The same server with a fault: each answer is changed by `mutation`. It shows that a comparison can fail.
+    pub fn mutant(&self, mutation: fn(&mut Answer)) -> Self {
+        Self { mutation: Some(mutation), ..self.clone() }
     }
 
     /// `real` or `embedded`.
@@ -60,7 +66,7 @@ impl Server {
         let text = |name: header::HeaderName| {
             Some(String::from_utf8_lossy(head.headers.get(name)?.as_bytes()).into_owned())
         };
-        Ok(Answer {
+        let mut answer = Answer {
             status: head.status.as_u16(),
             content_type: text(header::CONTENT_TYPE),
             warnings: head
@@ -71,7 +77,11 @@ impl Server {
                 .collect(),
             dated: head.headers.contains_key(header::DATE),
             body: body.collect().await?.to_bytes().to_vec(),
-        })
+        };
+        if let Some(mutation) = self.mutation {
+            mutation(&mut answer);
+        }
+        Ok(answer)
     }
 
     /// Opens a stream, such as a watch, and hands out its body as it comes.

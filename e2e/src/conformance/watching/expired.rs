@@ -1,6 +1,7 @@
 //! A version that is no longer kept: 410, which tells a client to read and begin anew.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
@@ -23,6 +24,26 @@ pub async fn answer(server: &Server, leases: &str, version: u64) -> Result<Value
     let mut watch = Watch::open(server, &path, "application/json").await?;
     let event = watch.next().await?.with_context(|| format!("nothing on {path}"))?;
     Ok(json!({"status": status, "type": event.kind, "object": without_numbers(event.object)}))
+}
+
+/// Changes one Lease so often.
+///
+/// # Errors
+/// When a change is refused.
+pub async fn push_out(server: &Server, changes: usize) -> Result<()> {
+    server.create_namespace("pushed-out", false).await?;
+    let lease = "/apis/coordination.k8s.io/v1/namespaces/pushed-out/leases/a";
+    for change in 0..changes {
+        let body = json!({"metadata": {"name": "a"}, "spec": {"leaseTransitions": change}}).to_string();
+        let request = if change == 0 {
+            http::Request::put(lease).header(CONTENT_TYPE, "application/json")
+        } else {
+            http::Request::patch(lease).header(CONTENT_TYPE, "application/merge-patch+json")
+        };
+        let answer = server.send(request.body(body.into_bytes())?).await?;
+        ensure!(answer.status < 300, "{} after {change} changes", answer.status);
+    }
+    Ok(())
 }
 
 fn without_numbers(mut object: Value) -> Value {
