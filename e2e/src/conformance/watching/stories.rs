@@ -39,7 +39,8 @@ impl Story {
     }
 
     async fn events(&self, server: &Server, namespace: &str) -> Result<Vec<Value>> {
-        server.create_namespace(namespace, false).await?;
+        let for_pods = self.before.iter().any(|step| step.path.starts_with("pods"));
+        server.create_namespace(namespace, for_pods).await?;
         let mut memory = Memory::new(namespace);
         run(server, &mut memory, &self.before).await?;
         let path = memory.path(self.watch)?;
@@ -60,7 +61,7 @@ impl Story {
     }
 }
 
-/// Sends every step; a step that is meant to be refused starts with a method that says so nowhere: any answer will do.
+/// Sends every step. Some are meant to be refused: any answer but a failure of the server will do.
 async fn run(server: &Server, memory: &mut Memory, steps: &[Step]) -> Result<()> {
     for step in steps {
         let answer = server.send(memory.request(step)?).await?;
@@ -88,6 +89,7 @@ pub fn stories() -> Vec<Story> {
         endpoints(),
         across_namespaces(),
     ]);
+    stories.extend([candidate(), events_of_elections(), pods()]);
     stories
 }
 
@@ -265,6 +267,52 @@ fn endpoints() -> Story {
         "endpoints?watch=true&resourceVersion=${endpoints/a:version}",
         during,
     )
+}
+
+/// The watch of a candidate of leasehold, from the version of its read.
+fn candidate() -> Story {
+    let before = vec![post("leases", &lease("a", "one", "db")), get("leases/a")];
+    let renew = |holder: &str, time: &str| {
+        json_patch(
+            "leases/a",
+            &json!([
+                {"op": "test", "path": "/metadata/uid", "value": "${leases/a:uid}"},
+                {"op": "test", "path": "/spec/holderIdentity", "value": holder},
+                {"op": "add", "path": "/spec/renewTime", "value": time},
+            ]),
+        )
+    };
+    let during = vec![
+        renew("one", "2026-01-02T03:04:05.000000Z"),
+        renew("two", "2026-01-02T03:04:06.000000Z"),
+        renew("one", "2026-01-02T03:04:07.000000Z"),
+        last("leases/a"),
+    ];
+    let watch = "leases?watch=true&allowWatchBookmarks=true&fieldSelector=metadata.name%3Da&resourceVersion=${leases/a:version}";
+    story("a candidate sees renewals, and no refused write", before, watch, during)
+}
+
+fn events_of_elections() -> Story {
+    let event = |name: &str, of: &str| {
+        let involved = json!({"kind": "Lease", "namespace": "${ns}", "name": of});
+        let metadata = json!({"name": name, "namespace": "${ns}"});
+        post("events", &json!({"metadata": metadata, "involvedObject": involved, "reason": "LeaderElection"}))
+    };
+    let before = vec![event("first", "a")];
+    let during = vec![event("other", "b"), event("second", "a"), last("events/second")];
+    let watch =
+        "events?watch=true&fieldSelector=involvedObject.name%3Da&resourceVersion=${events/first:version}";
+    story("events are watched by what they are about", before, watch, during)
+}
+
+fn pods() -> Story {
+    let container = json!({"name": "candidate", "image": "never.invalid/pulled"});
+    let spec = json!({"automountServiceAccountToken": false, "containers": [container]});
+    let before =
+        vec![post("pods", &json!({"metadata": {"name": "a", "labels": {"app": "db"}}, "spec": spec}))];
+    let during = vec![merge_patch("pods/a/status", &json!({"status": {"phase": "Running"}})), last("pods/a")];
+    let watch = "pods?watch=true&labelSelector=app%3Ddb&resourceVersion=${pods/a:version}";
+    story("the status of a pod is watched", before, watch, during)
 }
 
 fn across_namespaces() -> Story {
