@@ -27,7 +27,12 @@ pub(crate) fn apply(
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
     let given: Vec<String> = patch.as_object().into_iter().flat_map(Map::keys).cloned().collect();
-    let unknown = normalise(resource.shape, &mut patch).map_err(|why| refuse(call, &why))?;
+    // The real server's schema knows a time as any text: a wrong one is only seen when all else is settled.
+    let (unknown, wrong_time) = match normalise(resource.shape, &mut patch) {
+        Ok(unknown) => (unknown, None),
+        Err(why) if why.starts_with("parsing time") => (Vec::new(), Some(why)),
+        Err(why) => return Err(refuse(call, &why)),
+    };
     if let Some(field) = unknown.first() {
         return Err(refuse(call, &format!(".{field}: field not declared in schema")));
     }
@@ -54,9 +59,14 @@ pub(crate) fn apply(
     let mut value = base.clone();
     merge(resource.shape, &mut value, &patch);
     prune(resource.shape, &mut value, previous.as_ref(), &wanted, &entries);
-    normalise(resource.shape, &mut value).map_err(|why| refuse(call, &why))?;
+    if wrong_time.is_none() {
+        normalise(resource.shape, &mut value).map_err(|why| refuse(call, &why))?;
+    }
     defaults::fill(call.kind, &mut value);
     settle(call, &base, &value, &wanted, &mut entries, force)?;
+    if let Some(why) = wrong_time {
+        return Err(inconvertible(call, &why));
+    }
     let mut entry = writer.entry(Operation::Apply, wanted);
     if current.is_some() && without_managers(&value) == without_managers(&base) {
         // A stamp tells of changes: who applies what is there already gets none.
@@ -236,14 +246,23 @@ fn check_type(call: &Call<'_>, patch: &mut Value) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The real server does not foresee a configuration that does not fit the kind: 500, and the place without namespace.
 fn refuse(call: &Call<'_>, why: &str) -> Failure {
-    let resource = call.kind.resource();
+    let (place, _) = described(call);
+    Failure::internal(format!("failed to create typed patch object {place}: {why}"))
+}
+
+fn inconvertible(call: &Call<'_>, why: &str) -> Failure {
+    let (place, kind) = described(call);
     Failure::internal(format!(
-        "failed to create typed patch object (/{}; {}, Kind={}): {why}",
-        call.name,
-        resource.api_version(),
-        resource.kind
+        "failed to convert new object {place} to proper version: unable to convert unstructured object to {kind}: {why}"
     ))
+}
+
+fn described(call: &Call<'_>) -> (String, String) {
+    let resource = call.kind.resource();
+    let kind = format!("{}, Kind={}", resource.api_version(), resource.kind);
+    (format!("(/{}; {kind})", call.name), kind)
 }
 
 fn without_managers(value: &Value) -> Value {

@@ -30,13 +30,21 @@ impl Store {
         check_name(call, &value)?;
         let writer = create::writer(outside, call);
         let current = self.find(call).ok().cloned();
-        check_uid(call, create::object_text(&value, "uid"), current.as_deref())?;
+        let uid = create::object_text(&value, "uid");
+        if current.is_some() || call.kind.resource().create_on_update {
+            check_uid(call, uid, current.as_deref())?;
+        }
         let Some(current) = current else {
             if !call.kind.resource().create_on_update || call.subresource != Subresource::None {
                 return Err(Failure::not_found(call.kind.resource(), &call.name));
             }
             create::wipe_system_fields(&mut value["metadata"]);
-            let object = self.admit_new(outside, call.kind, value, reset, &writer)?;
+            let given = value["metadata"].get("resourceVersion").cloned();
+            let mut object = self.admit_new(outside, call.kind, value, reset, &writer)?;
+            if let Some(given) = given.filter(|_| call.is_dry_run()) {
+                // Nothing is written, so that nothing replaces the version that was given.
+                object["metadata"]["resourceVersion"] = given;
+            }
             return Ok(self.keep_new(outside, call, object).warn(warnings));
         };
         defaults::keep_other_part(call.kind, &mut value, &current.value, call.subresource);
@@ -148,12 +156,13 @@ fn patched(call: &Call<'_>, current: &Object, patch: &Value, writer: &Writer) ->
     let reset = managed::is_reset(&value);
     let shown = value.clone();
     let refuse = |why: &str| {
-        let opened = match call.content_type.as_str() {
-            JSON_PATCH => Opened::by_json_patch(patch),
-            _ => Opened::by_merge_patch(patch),
+        let quoted = match call.content_type.as_str() {
+            // A strategic patch is converted by itself, and quoted; any other makes an object, which is quoted.
+            STRATEGIC_PATCH => go_text(patch),
+            JSON_PATCH => go_json::write(resource.shape, &shown, Some(&Opened::by_json_patch(patch))),
+            _ => go_json::write(resource.shape, &shown, Some(&Opened::by_merge_patch(patch))),
         };
-        let shown = go_json::write(resource.shape, &shown, Some(&opened));
-        Failure::invalid("", "", "", &[FieldError::invalid("patch", &shown.into(), why)])
+        Failure::invalid("", "", "", &[FieldError::invalid("patch", &quoted.into(), why)])
     };
     let (kind, version) = body::take_type(&mut value);
     let (kind, version) = (kind.unwrap_or_default(), version.unwrap_or_default());
@@ -169,6 +178,20 @@ fn patched(call: &Call<'_>, current: &Object, patch: &Value, writer: &Writer) ->
     defaults::keep_other_part(call.kind, &mut value, &current.value, call.subresource);
     managed::record_update(resource.shape, Some(&current.value), &mut value, reset, writer);
     Ok(Proposal { value, warnings })
+}
+
+/// A value as Go's `%v` prints it.
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(key, value)| format!("{key}:{}", go_text(value)));
+            format!("map[{}]", fields.collect::<Vec<_>>().join(" "))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn patch_options(call: &Call<'_>) -> Result<(), Failure> {
@@ -212,8 +235,10 @@ fn check_uid(call: &Call<'_>, uid: &str, current: Option<&Object>) -> Result<(),
     let resource = call.kind.resource();
     let folder = if call.kind == Kind::Endpoints { "services/endpoints" } else { resource.plural };
     let place = [folder, "/", &call.namespace].concat();
+    // Where the real server only pretends to write, its key has no prefix.
+    let prefix = if call.is_dry_run() { "" } else { "/registry" };
     let why = format!(
-        "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {found}",
+        "StorageError: invalid object, Code: 4, Key: {prefix}/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {found}",
         place.trim_end_matches('/'),
         call.name,
     );
