@@ -71,6 +71,11 @@ impl Symbols {
                 if place.key == "managedFields" {
                     items.sort_by_key(writer_of);
                 }
+                // The conflicts of an apply come out of a Go map, in another order each time.
+                if place.key == "causes" && items.iter().all(|item| item["reason"] == "FieldManagerConflict")
+                {
+                    items.sort_by_key(Value::to_string);
+                }
             }
             _ => {}
         }
