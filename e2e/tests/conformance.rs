@@ -52,7 +52,7 @@ fn judge(group: &str, comparisons: &[Comparison]) {
         let transcript: String = comparisons.iter().map(Comparison::transcript).collect();
         std::fs::write(Path::new(&folder).join(format!("{group}.txt")), transcript).unwrap();
     }
-    if let Err(text) = differences::judge(comparisons, LISTED) {
+    if let Err(text) = differences::judge(comparisons, &LISTED) {
         panic!("the servers differ\n{text}");
     }
 }

@@ -69,7 +69,7 @@ async fn run_seed(pair: &Pair, seed: u64, tally: &mut Tally) -> Result<bool> {
     tally.steps += comparison.real.len();
     tally.conflicts += comparison.conflicts();
     tally.scripts_without_conflict += usize::from(comparison.conflicts() == 0);
-    if differences::judge(std::slice::from_ref(&comparison), LISTED).is_ok() {
+    if differences::judge(std::slice::from_ref(&comparison), &LISTED).is_ok() {
         return Ok(false);
     }
     let shrunk = shrink(pair, &format!("seed-{seed}"), comparison.case).await?;
@@ -88,7 +88,7 @@ async fn shrink(pair: &Pair, namespace: &str, mut case: Case) -> Result<String> 
         }
         attempt += 1;
         let comparison = pair.run(&format!("{namespace}-{attempt}"), &smaller).await?;
-        if let Err(text) = differences::judge(&[comparison], LISTED) {
+        if let Err(text) = differences::judge(&[comparison], &LISTED) {
             case = smaller;
             told = text;
         }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::script::Case;
+
 pub mod deletes;
 pub mod leases;
 pub mod locks;
@@ -12,6 +14,13 @@ pub mod refusals;
 pub mod selectors;
 pub mod stamps;
 pub mod tables;
+
+/// Every case.
+pub fn all() -> Vec<Case> {
+    let groups = [deletes::cases(), leases::cases(), locks::cases(), namespaces::cases(), patches::cases()];
+    let more = [pods::cases(), refusals::cases(), selectors::cases(), stamps::cases(), tables::cases()];
+    groups.into_iter().chain(more).flatten().collect()
+}
 
 /// A held Lease.
 fn lease(name: &str, holder: &str) -> Value {

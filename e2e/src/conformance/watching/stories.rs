@@ -78,6 +78,11 @@ fn without_version(mut object: Value) -> Value {
     object
 }
 
+/// The names of all stories.
+pub fn names() -> Vec<String> {
+    stories().iter().map(|story| story.name.to_owned()).collect()
+}
+
 /// All stories.
 pub fn stories() -> Vec<Story> {
     let mut stories = vec![life(), history(), initial(), any_version(), entering(), one_name()];
