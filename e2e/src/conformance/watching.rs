@@ -108,6 +108,11 @@ impl Event {
         version_of(&self.object)
     }
 
+    /// Whether it is the bookmark behind the initial events.
+    pub fn ends_initial_events(&self) -> bool {
+        self.object["metadata"]["annotations"]["k8s.io/initial-events-end"] == "true"
+    }
+
     /// Whether it carries the annotation that ends a story.
     pub fn is_last(&self) -> bool {
         let object = self.object["rows"].get(0).map_or(&self.object, |row| &row["object"]);

@@ -47,6 +47,8 @@ impl Story {
         let mut watch = Watch::open(server, &path, self.accept).await?;
         run(server, &mut memory, &self.during).await?;
         let mut events = watch.until(Event::is_last).await?;
+        // A bookmark may come at any time, but for the one that ends the initial events.
+        events.retain(|event| event.kind != "BOOKMARK" || event.ends_initial_events());
         if let Some(initial) = events.get_mut(..self.initial) {
             initial.sort_by_key(|event| event.object["metadata"]["name"].to_string());
         }
