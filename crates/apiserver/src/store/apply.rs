@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::body::unknown_fields;
+use super::body::judge_findings;
 use super::create::fit_namespace;
 use super::defaults;
 use super::fields::{FieldSet, all, compare, parts};
@@ -40,7 +40,7 @@ pub(crate) fn apply(
         // What a Go struct would write, and a configuration does not say, is not applied.
         map.retain(|key, _| given.contains(key) || key == "metadata");
     }
-    let warnings = unknown_fields(call, &[]).map_err(Failure::bad_request)?;
+    let warnings = judge_findings(call, Vec::new).map_err(Failure::bad_request)?;
     if patch["metadata"].get("name").is_none() {
         patch["metadata"]["name"] = json!(call.name);
     }

@@ -1,12 +1,13 @@
 //! Bodies of writes: JSON or protobuf in, the object that it holds out, or the sentence of the real server.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::kind::{Kind, Resource};
+use super::patch::type_name;
 use super::request::Call;
 use super::shape::normalise;
 use super::status::Failure;
-use super::{defaults, managed, proto};
+use super::{defaults, managed, proto, strict};
 
 /// An object as it came in a body.
 pub(crate) struct Incoming {
@@ -20,10 +21,9 @@ pub(crate) struct Incoming {
 pub(crate) fn decode(call: &Call<'_>) -> Result<Incoming, Failure> {
     let resource = call.kind.resource();
     let mut value = match call.content_type.as_str() {
-        "" | "application/json" | "*/*" => from_json(call)?,
+        _ if is_json(call) => from_json(call)?,
         PROTOBUF if proto::is_readable(resource.shape) => from_protobuf(call)?,
-        PROTOBUF | "application/yaml" => return Err(Failure::unsupported_media_type("application/json")),
-        _ => return Err(Failure::unsupported_media_type(MEDIA_TYPES)),
+        _ => return Err(unsupported(call)),
     };
     let (kind, version) = take_type(&mut value);
     let kind = kind.unwrap_or_else(|| resource.kind.into());
@@ -39,20 +39,60 @@ pub(crate) fn decode(call: &Call<'_>) -> Result<Incoming, Failure> {
         return Err(mismatch(resource, &kind, &version).map_or_else(|failure| failure, |why| refuse(&why)));
     }
     let reset = managed::is_reset(&value);
-    let unknown = normalise(resource.shape, &mut value).map_err(|why| refuse(&why))?;
+    normalise(resource.shape, &mut value).map_err(|why| refuse(&why))?;
+    let found = || if is_json(call) { strict::findings(resource.shape, call.body) } else { Vec::new() };
     let warnings =
-        unknown_fields(call, &unknown).map_err(|why| refuse(&format!("strict decoding error: {why}")))?;
+        judge_findings(call, found).map_err(|why| refuse(&format!("strict decoding error: {why}")))?;
     defaults::fill(call.kind, &mut value);
     Ok(Incoming { value, reset, warnings })
 }
 
-/// Unknown fields are warned of, refused or ignored, as the request asks for.
-pub(crate) fn unknown_fields(call: &Call<'_>, unknown: &[String]) -> Result<Vec<String>, String> {
-    let sentences: Vec<String> = unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
-    match call.query.text("fieldValidation") {
-        "Ignore" => Ok(Vec::new()),
-        "Strict" if !sentences.is_empty() => Err(sentences.join(", ")),
-        _ => Ok(sentences),
+/// Unknown and repeated fields are warned of, refused or ignored, as the request asks for.
+pub(crate) fn judge_findings(
+    call: &Call<'_>,
+    found: impl FnOnce() -> Vec<String>,
+) -> Result<Vec<String>, String> {
+    let validation = call.query.text("fieldValidation");
+    if validation == "Ignore" {
+        return Ok(Vec::new());
+    }
+    let found = found();
+    if validation == "Strict" && !found.is_empty() { Err(found.join(", ")) } else { Ok(found) }
+}
+
+/// Whether a body is JSON, by its name.
+pub(crate) fn is_json(call: &Call<'_>) -> bool {
+    matches!(call.content_type.as_str(), "" | "application/json")
+}
+
+/// That a body is of no format that is read. The list is what the real server reads, unless the body is of that: then it
+/// is what is read here.
+pub(crate) fn unsupported(call: &Call<'_>) -> Failure {
+    Failure::unsupported_media_type(match call.content_type.as_str() {
+        PROTOBUF | "application/yaml" => "application/json",
+        _ => MEDIA_TYPES,
+    })
+}
+
+/// JSON that may be an object of some type; null is an empty one.
+pub(crate) fn parse(body: &[u8]) -> Result<Value, String> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| json_error(body, &error))?;
+    match &value {
+        Value::Object(map) => {
+            for field in ["apiVersion", "kind"] {
+                let given = map.get(field).filter(|given| !given.is_string() && !given.is_null());
+                if let Some(given) = given.map(type_name) {
+                    return Err(format!(
+                        "json: cannot unmarshal {given} into Go struct field .{field} of type string"
+                    ));
+                }
+            }
+            Ok(value)
+        }
+        Value::Null => Ok(Value::Object(Map::new())),
+        other => {
+            Err(format!("json: cannot unmarshal {} into Go value of type {TYPE_META}", type_name(other)))
+        }
     }
 }
 
@@ -66,13 +106,16 @@ pub(crate) fn take_type(value: &mut Value) -> (Option<String>, Option<String>) {
 }
 
 /// What Go's decoder says of JSON that it cannot read.
-pub(crate) fn json_error(body: &[u8], error: &serde_json::Error) -> String {
+fn json_error(body: &[u8], error: &serde_json::Error) -> String {
     if error.is_eof() || body.is_empty() {
         return "unexpected end of JSON input".into();
     }
     let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let letter = line.get(error.column().saturating_sub(1)).copied().unwrap_or(b' ');
-    format!("invalid character '{}' looking for beginning of value", char::from(letter))
+    // The parser has no other way to say so.
+    let trailing = error.to_string().starts_with("trailing characters");
+    let place = if trailing { "after top-level value" } else { "looking for beginning of value" };
+    format!("invalid character '{}' {place}", char::from(letter))
 }
 
 /// That no type of this name is known, in the words of the real server.
@@ -83,24 +126,13 @@ pub(crate) fn unregistered(kind: &str, version: &str) -> String {
 }
 
 fn from_json(call: &Call<'_>) -> Result<Value, Failure> {
-    let why = match serde_json::from_slice::<Value>(call.body) {
-        Ok(value @ Value::Object(_)) => return Ok(value),
-        Ok(other) => {
-            let given = match other {
-                Value::Array(_) => "array",
-                Value::String(_) => "string",
-                Value::Number(_) => "number",
-                _ => "bool",
-            };
-            format!("json: cannot unmarshal {given} into Go value of type {TYPE_META}")
-        }
-        Err(error) => json_error(call.body, &error),
-    };
-    Err(Failure::bad_request(format!(
-        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why} ({})",
-        call.kind.resource().kind,
-        summary(call.body),
-    )))
+    parse(call.body).map_err(|why| {
+        Failure::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why} ({})",
+            call.kind.resource().kind,
+            summary(call.body),
+        ))
+    })
 }
 
 fn from_protobuf(call: &Call<'_>) -> Result<Value, Failure> {

@@ -5,24 +5,12 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::body::{PROTOBUF, json_error};
+use super::delete_options::Options;
 use super::kind::Kind;
 use super::object::{Key, Object};
 use super::request::Call;
-use super::shapes::DELETE_OPTIONS;
-use super::status::{Failure, FieldError};
 use super::time::{self, Precision};
-use super::{Outcome, Outside, Reply, Store, proto};
-
-/// `DeleteOptions`, from the body or the query.
-#[derive(Debug, Default)]
-struct Options {
-    uid: Option<String>,
-    resource_version: Option<String>,
-    grace_period_seconds: Option<i64>,
-    propagation: Option<String>,
-    dry_run: bool,
-}
+use super::{Outcome, Outside, Reply, Store};
 
 impl Store {
     pub(crate) fn delete(&mut self, outside: &mut Outside<'_>, call: &Call<'_>) -> Outcome {
@@ -111,83 +99,6 @@ impl Store {
     }
 }
 
-impl Options {
-    fn read(call: &Call<'_>) -> Result<Self, Failure> {
-        let mut options = Self {
-            grace_period_seconds: call.query.number("gracePeriodSeconds")?,
-            propagation: call.query.first("propagationPolicy").map(str::to_owned),
-            dry_run: call.is_dry_run(),
-            ..Self::default()
-        };
-        if !call.body.is_empty() {
-            let body = read_options(call)?;
-            if !body["orphanDependents"].is_null() && !body["propagationPolicy"].is_null() {
-                let why = "orphanDependents and deletionPropagation cannot be both set";
-                let error = FieldError::invalid("propagationPolicy", &body["propagationPolicy"], why);
-                return Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &[error]));
-            }
-            let orphan = (body["orphanDependents"] == json!(true)).then(|| "Orphan".to_owned());
-            let text = |value: &Value| value.as_str().map(str::to_owned);
-            options = Self {
-                uid: text(&body["preconditions"]["uid"]),
-                resource_version: text(&body["preconditions"]["resourceVersion"]),
-                grace_period_seconds: body["gracePeriodSeconds"].as_i64(),
-                propagation: text(&body["propagationPolicy"]).or(orphan),
-                dry_run: body["dryRun"].as_array().is_some_and(|list| list.contains(&json!("All"))),
-            };
-        }
-        if let Some(propagation) = &options.propagation
-            && !PROPAGATIONS.contains(&propagation.as_str())
-        {
-            let supported = ["Foreground", "Background", "Orphan", "nil"];
-            let error = FieldError::unsupported("propagationPolicy", &json!(propagation), &supported);
-            return Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &[error]));
-        }
-        Ok(options)
-    }
-
-    fn check(&self, object: &Object) -> Result<(), Failure> {
-        let resource = object.kind.resource();
-        let revision = object.revision.to_string();
-        let refuse = |why: String| {
-            let mut failure = Failure::conflict(resource, object.name(), &why);
-            failure.message = format!(
-                "Operation cannot be fulfilled on {} \"{}\": {why}",
-                kind_and_group(object.kind),
-                object.name()
-            );
-            failure.detail("kind", json!(resource.kind));
-            failure
-        };
-        if let Some(uid) = self.uid.as_deref().filter(|uid| *uid != object.uid()) {
-            return Err(refuse(format!(
-                "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
-                object.uid()
-            )));
-        }
-        if let Some(version) = self.resource_version.as_deref().filter(|version| *version != revision) {
-            return Err(refuse(format!(
-                "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({revision}). The object might have been modified"
-            )));
-        }
-        Ok(())
-    }
-}
-
-/// The body of a DELETE.
-fn read_options(call: &Call<'_>) -> Result<Value, Failure> {
-    if call.content_type == PROTOBUF {
-        let message =
-            proto::open(call.body).and_then(|envelope| proto::read(&DELETE_OPTIONS, envelope.message));
-        return message
-            .ok_or_else(|| Failure::bad_request("the body is no protobuf message of type DeleteOptions"));
-    }
-    serde_json::from_slice(call.body).map_err(|error| {
-        let why = json_error(call.body, &error);
-        Failure::bad_request(format!("couldn't get version/kind; json parse error: {why}"))
-    })
-}
-
 /// A Pod that goes at once shows that it was to go.
 fn deleted_pod(outside: &Outside<'_>, object: &Object) -> Value {
     let mut value = object.value.clone();
@@ -220,17 +131,6 @@ fn success(object: &Object) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }
 
-fn kind_and_group(kind: Kind) -> String {
-    let resource = kind.resource();
-    if resource.group.is_empty() {
-        resource.kind.into()
-    } else {
-        format!("{}.{}", resource.kind, resource.group)
-    }
-}
-
 fn key(object: &Object) -> Key {
     Key::new(object.kind, object.namespace(), object.name())
 }
-
-const PROPAGATIONS: [&str; 3] = ["Foreground", "Background", "Orphan"];

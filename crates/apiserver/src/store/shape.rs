@@ -201,36 +201,27 @@ fn visit_struct(
     place: &Place<'_>,
     unknown: &mut Vec<String>,
 ) -> Result<(), String> {
-    if map.keys().any(|key| object.fields.iter().all(|field| field.name != key)) {
-        map.retain(|key, _| {
-            let known = object.fields.iter().any(|field| field.name == key);
-            if !known {
-                unknown.push(place.child("", key).path);
-            }
-            known
-        });
-    }
-    for field in object.fields {
-        if field.zero == Zero::Written && map.get(field.name).is_none_or(Value::is_null) {
+    let field_of = |key: &str| object.fields.iter().find(|field| field.name == key);
+    map.retain(|key, value| {
+        !value.is_null() || field_of(key).is_none_or(|field| field.zero == Zero::Written)
+    });
+    for field in object.fields.iter().filter(|field| field.zero == Zero::Written) {
+        if map.get(field.name).is_none_or(Value::is_null) {
             map.insert(field.name.into(), zero(&field.shape));
         }
-        let Some(value) = map.get_mut(field.name) else { continue };
-        if field.zero == Zero::Written && value.is_null() {
-            continue;
-        }
-        let was_null = value.is_null();
-        if !was_null {
-            visit(&field.shape, value, &place.child(object.name, field.name), unknown)?;
-        }
-        let gone = match field.zero {
-            Zero::Omitted => is_zero(value),
-            Zero::Kept => was_null,
-            Zero::Written => false,
-        };
-        if gone {
-            map.remove(field.name);
+    }
+    for (key, value) in map.iter_mut() {
+        match field_of(key) {
+            Some(field) if !value.is_null() => {
+                visit(&field.shape, value, &place.child(object.name, key), unknown)?;
+            }
+            Some(_) => {}
+            None => unknown.push(place.child("", key).path),
         }
     }
+    map.retain(|key, value| {
+        field_of(key).is_some_and(|field| field.zero != Zero::Omitted || !is_zero(value))
+    });
     Ok(())
 }
 

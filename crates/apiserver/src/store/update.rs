@@ -14,7 +14,7 @@ use super::patch::{PatchError, json_patch, merge_patch, strategic_patch, type_na
 use super::request::{Call, Subresource};
 use super::shape::normalise;
 use super::status::{Failure, FieldError};
-use super::{Outcome, Outside, Reply, Store, apply, defaults, validate};
+use super::{Outcome, Outside, Reply, Store, apply, defaults, strict, validate};
 
 /// What a request makes of the current version: the newer one with its owners, and warnings.
 pub(crate) struct Proposal {
@@ -128,7 +128,10 @@ impl Store {
         let finalizers = value["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
         let grace = value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default();
         if current.is_terminating() && !finalizers && grace == 0 && call.kind.resource().namespaced {
-            return self.remove_as(current, value);
+            // Its end is a change of its own, but the answer shows what the request was based on.
+            let shown = create::unstored(call.kind, value.clone());
+            self.remove_as(current, value);
+            return shown;
         }
         self.commit(call.kind, value, Some(Arc::clone(current)))
     }
@@ -145,6 +148,9 @@ fn patched(call: &Call<'_>, current: &Object, patch: &Value, writer: &Writer) ->
         })?,
         MERGE_PATCH if patch.is_object() => merge_patch(&mut value, patch),
         STRATEGIC_PATCH if patch.is_object() => strategic_patch(&mut value, patch),
+        // As if it were empty.
+        STRATEGIC_PATCH if patch.is_null() => {}
+        MERGE_PATCH if patch.is_null() => return Err(Failure::bad_request("Invalid JSON Patch")),
         _ => {
             let prefix = if call.content_type == MERGE_PATCH { "error decoding patch: " } else { "" };
             let given = type_name(patch);
@@ -170,14 +176,27 @@ fn patched(call: &Call<'_>, current: &Object, patch: &Value, writer: &Writer) ->
         return Err(refuse(&body::unregistered(&kind, &version)));
     }
     let unknown = normalise(resource.shape, &mut value).map_err(|why| refuse(&why))?;
-    let warnings = body::unknown_fields(call, &unknown)
-        .map_err(|why| refuse(&format!("strict decoding error: {why}")))?;
+    let found = || {
+        let unknown = unknown.iter().map(|field| format!("unknown field \"{field}\""));
+        repeated(call).into_iter().chain(unknown).collect()
+    };
+    let warnings =
+        body::judge_findings(call, found).map_err(|why| refuse(&format!("strict decoding error: {why}")))?;
     defaults::fill(call.kind, &mut value);
     create::fit_namespace(call, &mut value["metadata"])?;
     check_name(call, &value)?;
     defaults::keep_other_part(call.kind, &mut value, &current.value, call.subresource);
     managed::record_update(resource.shape, Some(&current.value), &mut value, reset, writer);
     Ok(Proposal { value, warnings })
+}
+
+/// What strict decoding finds in a patch by itself.
+fn repeated(call: &Call<'_>) -> Vec<String> {
+    if call.content_type != JSON_PATCH {
+        return strict::findings(&strict::ANYTHING, call.body);
+    }
+    let found = strict::findings(&strict::JSON_PATCH, call.body);
+    found.iter().map(|sentence| format!("json patch {sentence}")).collect()
 }
 
 /// A value as Go's `%v` prints it.
