@@ -29,6 +29,7 @@ mod table;
 mod time;
 mod update;
 mod validate;
+mod validate_endpoints;
 mod watch;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -7,6 +7,7 @@ use super::kind::Kind;
 use super::names;
 use super::shapes::OWNER_REFERENCES;
 use super::status::FieldError;
+use super::validate_endpoints;
 
 /// Everything that is wrong with an object that is to be created.
 pub(crate) fn create(kind: Kind, object: &Value) -> Vec<FieldError> {
@@ -151,7 +152,7 @@ fn specific(kind: Kind, object: &Value) -> Vec<FieldError> {
         Kind::ConfigMap => config_map(object),
         Kind::Event => event(object),
         Kind::Pod => pod(&object["spec"]),
-        Kind::Endpoints => endpoints(&object["subsets"]),
+        Kind::Endpoints => validate_endpoints::subsets(&object["subsets"]),
         Kind::Namespace => Vec::new(),
     }
 }
@@ -232,28 +233,6 @@ fn pod(spec: &Value) -> Vec<FieldError> {
         for field in ["name", "image"] {
             if container[field].as_str().is_none_or(str::is_empty) {
                 errors.push(FieldError::required(format!("spec.containers[{index}].{field}"), ""));
-            }
-        }
-    }
-    errors
-}
-
-fn endpoints(subsets: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for (index, subset) in subsets.as_array().into_iter().flatten().enumerate() {
-        let count = |field: &str| subset[field].as_array().map_or(0, Vec::len);
-        if count("addresses") == 0 && count("notReadyAddresses") == 0 {
-            let why = "must specify `addresses` or `notReadyAddresses`";
-            errors.push(FieldError::required(format!("subsets[{index}]"), why));
-        }
-        for field in ["addresses", "notReadyAddresses"] {
-            for (at, address) in subset[field].as_array().into_iter().flatten().enumerate() {
-                if address["ip"].as_str().is_none_or(|ip| ip.parse::<std::net::IpAddr>().is_err()) {
-                    let path = format!("subsets[{index}].{field}[{at}].ip");
-                    let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-                    errors.push(FieldError::invalid(path.clone(), &address["ip"], why));
-                    errors.push(FieldError::invalid(path, &address["ip"], "must be a valid IP address"));
-                }
             }
         }
     }
