@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::go_json::is_printable;
 use super::kind::Kind;
 use super::managed::{self, Writer};
 use super::object::{Key, Object};
@@ -24,8 +25,12 @@ impl Store {
         let writer = writer(outside, call);
         let object = self.admit_new(outside, call.kind, incoming.value, incoming.reset, &writer)?;
         let key = Key::new(call.kind, object_text(&object, "namespace"), object_text(&object, "name"));
-        if self.objects.contains_key(&key) {
-            return Err(Failure::already_exists(call.kind.resource(), &key.name, generated));
+        if let Some(existing) = self.objects.get(&key) {
+            let mut failure = Failure::already_exists(call.kind.resource(), &key.name, generated);
+            if existing.is_terminating() {
+                failure.message.insert_str(0, "object is being deleted: ");
+            }
+            return Err(failure);
         }
         let stored = if call.is_dry_run() {
             unstored(call.kind, object)
@@ -104,6 +109,10 @@ pub(crate) fn options(call: &Call<'_>, kind: &str) -> Result<(), Failure> {
     let manager = call.query.text("fieldManager");
     if manager.len() > 128 {
         errors.push(FieldError::too_long("fieldManager", 128));
+    }
+    for (at, letter) in manager.char_indices().filter(|(_, letter)| !is_printable(*letter)) {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(letter));
+        errors.push(FieldError::invalid("fieldManager", &json!(manager), &why));
     }
     if call.query.all("dryRun").any(|value| value != "All") {
         let given: Value = call.query.all("dryRun").collect();

@@ -71,12 +71,46 @@ fn child<'a>(shape: &'a Shape, key: &str) -> &'a Shape {
     }
 }
 
+/// A text in quotes, as Go's `%q` writes it.
+pub(crate) fn quote(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            letter if is_printable(letter) => quoted.push(letter),
+            '\u{7}'..='\r' => {
+                let name = b"abtnvfr"[usize::from(letter as u8 - 7)];
+                quoted.extend(['\\', char::from(name)]);
+            }
+            '\0'..='\u{7f}' => quoted.push_str(&format!("\\x{:02x}", u32::from(letter))),
+            '\u{80}'..='\u{ffff}' => quoted.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            _ => quoted.push_str(&format!("\\U{:08x}", u32::from(letter))),
+        }
+    }
+    quoted + "\""
+}
+
+/// Whether a letter can be printed, as Go's `unicode.IsPrint` says: letters, marks, numbers, punctuation, symbols, and
+/// of spaces only the ASCII one.
+pub(crate) fn is_printable(letter: char) -> bool {
+    // Rust escapes what cannot be printed; behind another letter it does not escape marks.
+    let escaped = String::from_iter(['a', letter]).escape_debug().to_string();
+    !letter.is_control() && !escaped.starts_with("a\\u{")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::super::kind::Kind;
     use super::*;
+
+    #[test]
+    fn texts_are_quoted_with_gos_escapes() {
+        let text = "a\"\\é\u{7}\u{8}\t\n\u{b}\u{c}\r\u{1}\u{7f}\u{a0}\u{200b}\u{e0001}";
+        assert_eq!(quote(text), r#""a\"\\é\a\b\t\n\v\f\r\x01\x7f\u00a0\u200b\U000e0001""#);
+        assert!(is_printable(' ') && is_printable('\u{301}') && !is_printable('\u{2028}'));
+    }
 
     #[test]
     fn what_a_patch_opened_is_sorted_and_the_rest_is_as_declared() {

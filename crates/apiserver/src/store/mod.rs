@@ -148,7 +148,7 @@ impl Store {
     }
 
     fn dispatch(&mut self, outside: &mut Outside<'_>, call: &Call<'_>) -> Outcome {
-        match call.verb {
+        let reply = match call.verb {
             Verb::Create => self.create(outside, call),
             Verb::Get => self.get(outside, call),
             Verb::List => self.list(outside, call),
@@ -157,7 +157,10 @@ impl Store {
             Verb::Patch => self.patch(outside, call),
             Verb::Delete => self.delete(outside, call),
             Verb::DeleteCollection => self.delete_collection(outside, call),
-        }
+        }?;
+        // As on the real server, whose answers are put into form last: a write is done by then.
+        table::check_include(call)?;
+        Ok(reply)
     }
 
     fn find(&self, call: &Call<'_>) -> Result<&Arc<Object>, Failure> {
@@ -221,7 +224,7 @@ impl Reply {
     pub(crate) fn object(code: u16, object: &Object, outside: &Outside<'_>, accept: Accept) -> Self {
         let body = match accept {
             Accept::Object => object.json().to_vec(),
-            Accept::Table | Accept::Metadata => table::transform(object, accept, outside.now),
+            Accept::Table(_) | Accept::Metadata => table::transform(object, accept, outside.now),
         };
         Self { code, body, warnings: Vec::new() }
     }

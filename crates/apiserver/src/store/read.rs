@@ -19,6 +19,14 @@ pub(crate) struct Continue {
     pub(crate) start: String,
 }
 
+/// The rest of a list.
+#[derive(Debug)]
+pub(crate) struct Next {
+    token: String,
+    /// How many there are; unknown of a selection.
+    remaining: Option<usize>,
+}
+
 impl Store {
     pub(crate) fn get(&mut self, outside: &mut Outside<'_>, call: &Call<'_>) -> Outcome {
         let version = version(call)?;
@@ -33,7 +41,7 @@ impl Store {
         let items: Vec<&Arc<Object>> = objects.iter().collect();
         let body = match call.accept {
             Accept::Object => list_json(call, &items, revision, next),
-            Accept::Table | Accept::Metadata => {
+            Accept::Table(_) | Accept::Metadata => {
                 table::list(call, &items, revision, next, outside.now).to_string().into_bytes()
             }
         };
@@ -145,15 +153,16 @@ pub(crate) fn cut(
     call: &Call<'_>,
     objects: &mut Vec<Arc<Object>>,
     revision: u64,
-) -> Result<Option<(String, usize)>, Failure> {
+) -> Result<Option<Next>, Failure> {
     let limit = call.query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or_default();
     if limit == 0 || objects.len() <= limit || call.query.text("resourceVersion") == "0" {
         return Ok(None);
     }
-    let remaining = objects.len() - limit;
+    let selects = ["labelSelector", "fieldSelector"].iter().any(|key| !call.query.text(key).is_empty());
+    let remaining = (!selects).then(|| objects.len() - limit);
     objects.truncate(limit);
     let start = objects.last().map(place).unwrap_or_default();
-    Ok(Some((Continue { revision, start }.write(), remaining)))
+    Ok(Some(Next { token: Continue { revision, start }.write(), remaining }))
 }
 
 /// The selector of a request; a name in the path counts as one on the name.
@@ -192,6 +201,9 @@ pub(crate) fn version(call: &Call<'_>) -> Result<Option<u64>, Failure> {
 }
 
 fn list_options(call: &Call<'_>) -> Result<(), Failure> {
+    for number in ["timeoutSeconds", "limit"] {
+        call.query.number(number)?;
+    }
     let mut errors = Vec::new();
     let matching = call.query.text("resourceVersionMatch");
     let field = "resourceVersionMatch";
@@ -229,7 +241,7 @@ pub(crate) fn list_json(
     call: &Call<'_>,
     items: &[&Arc<Object>],
     revision: u64,
-    next: Option<(String, usize)>,
+    next: Option<Next>,
 ) -> Vec<u8> {
     let resource = call.kind.resource();
     let metadata = list_metadata(revision, next);
@@ -247,13 +259,15 @@ pub(crate) fn list_json(
     json
 }
 
-pub(crate) fn list_metadata(revision: u64, next: Option<(String, usize)>) -> Value {
-    match next {
-        Some((token, remaining)) => {
-            json!({"resourceVersion": revision.to_string(), "continue": token, "remainingItemCount": remaining})
+pub(crate) fn list_metadata(revision: u64, next: Option<Next>) -> Value {
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
+    if let Some(Next { token, remaining }) = next {
+        metadata["continue"] = json!(token);
+        if let Some(remaining) = remaining {
+            metadata["remainingItemCount"] = json!(remaining);
         }
-        None => json!({"resourceVersion": revision.to_string()}),
     }
+    metadata
 }
 
 fn place(object: &Arc<Object>) -> String {

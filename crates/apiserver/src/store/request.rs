@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, Method, Request};
 
+use super::go_json::is_printable;
 use super::kind::Kind;
 use super::status::Failure;
 
@@ -50,9 +51,17 @@ pub(crate) enum Subresource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accept {
     Object,
-    Table,
+    Table(Include),
     /// PartialObjectMetadata: only what is in `metadata`.
     Metadata,
+}
+
+/// What the rows of a table carry (`includeObject`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    Metadata,
+    Object,
+    Nothing,
 }
 
 /// Where a path leads.
@@ -105,6 +114,12 @@ impl<'a> Call<'a> {
             _ => return Err(Failure::method_not_allowed()),
         };
         let headers = request.headers();
+        let include = match query.text("includeObject") {
+            "Object" => Include::Object,
+            "None" => Include::Nothing,
+            // What is none of these is refused when all else is done.
+            _ => Include::Metadata,
+        };
         let content_type =
             text(headers, http::header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
         Ok(Some(Self {
@@ -117,14 +132,15 @@ impl<'a> Call<'a> {
             body: request.body(),
             content_type: content_type.to_owned(),
             user_agent: text(headers, http::header::USER_AGENT).to_owned(),
-            accept: accept(text(headers, http::header::ACCEPT))?,
+            accept: accept(text(headers, http::header::ACCEPT), include)?,
         }))
     }
 
     /// The manager of the fields that this request writes.
     pub(crate) fn manager(&self) -> String {
         let named = self.query.first("fieldManager").filter(|manager| !manager.is_empty());
-        named.map_or_else(|| from_user_agent(&self.user_agent), str::to_owned)
+        let manager = named.map_or_else(|| from_user_agent(&self.user_agent), str::to_owned);
+        if manager.is_empty() { "unknown".into() } else { manager }
     }
 
     pub(crate) fn is_dry_run(&self) -> bool {
@@ -232,9 +248,13 @@ fn in_namespace<'a>(
 /// # Errors
 ///
 /// If there is none.
-fn accept(header: &str) -> Result<Accept, Failure> {
+fn accept(header: &str, include: Include) -> Result<Accept, Failure> {
     if header.is_empty() {
         return Ok(Accept::Object);
+    }
+    let named = |range: &str| MEDIA_RANGES.contains(&range.split(';').next().unwrap_or_default().trim());
+    if !header.split(',').any(named) {
+        return Err(Failure::not_routable());
     }
     for range in header.split(',') {
         let mut parts = range.split(';').map(str::trim);
@@ -246,7 +266,7 @@ fn accept(header: &str) -> Result<Accept, Failure> {
         let parameter = |key: &str| parameters.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
         match (parameter("as"), parameter("g"), parameter("v")) {
             (None, ..) => return Ok(Accept::Object),
-            (Some("Table"), Some("meta.k8s.io"), Some("v1")) => return Ok(Accept::Table),
+            (Some("Table"), Some("meta.k8s.io"), Some("v1")) => return Ok(Accept::Table(include)),
             (
                 Some("PartialObjectMetadata" | "PartialObjectMetadataList"),
                 Some("meta.k8s.io"),
@@ -264,7 +284,7 @@ fn accept(header: &str) -> Result<Accept, Failure> {
 fn from_user_agent(user_agent: &str) -> String {
     let name = user_agent.split('/').next().unwrap_or_default();
     let mut manager = String::new();
-    for letter in name.chars().filter(|letter| !letter.is_control()) {
+    for letter in name.chars().filter(|letter| is_printable(*letter)) {
         if manager.len() + letter.len_utf8() > MANAGER_BYTES_MAX {
             break;
         }
@@ -293,6 +313,9 @@ fn decode(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// What an `Accept` must name, so that the real server finds a handler at all: `application/*` is not among it.
+const MEDIA_RANGES: [&str; 4] =
+    ["*/*", "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 const MANAGER_BYTES_MAX: usize = 128;
 
 #[cfg(test)]
@@ -318,13 +341,21 @@ mod tests {
 
     #[test]
     fn the_form_of_the_answer_is_the_first_that_can_be_had() {
+        let accept = |header| accept(header, Include::Metadata);
         assert_eq!(
             accept("application/json;as=Table;v=v1;g=meta.k8s.io,application/json").unwrap(),
-            Accept::Table
+            Accept::Table(Include::Metadata)
         );
         assert_eq!(accept("application/vnd.kubernetes.protobuf,application/json").unwrap(), Accept::Object);
         assert_eq!(accept("*/*").unwrap(), Accept::Object);
-        assert_eq!(accept("application/vnd.kubernetes.protobuf").unwrap_err().code, 406);
+        for refused in ["application/vnd.kubernetes.protobuf", "application/*", "text/html"] {
+            assert_eq!(accept(refused).unwrap_err().code, 406, "{refused}");
+        }
+    }
+
+    #[test]
+    fn managers_are_named_by_what_can_be_printed() {
+        assert_eq!(from_user_agent("ku\u{7}be\u{a0}ctl\u{200b}e\u{301}\\/v1"), "kubectle\u{301}\\");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::go_json;
 use super::kind::Resource;
 
 /// A refusal: everything a Status object of the real server says.
@@ -113,6 +114,12 @@ impl Failure {
         Self { details: Some(Map::new()), ..Self::plain(415, "UnsupportedMediaType", message) }
     }
 
+    /// No media type of the `Accept` header is known.
+    pub(crate) fn not_routable() -> Self {
+        let message = "406: Not Acceptable\n\nAvailable representations: application/json";
+        Self { details: Some(Map::new()), ..Self::plain(406, "NotAcceptable", message) }
+    }
+
     /// No form of answer that is wanted can be had.
     pub(crate) fn not_acceptable() -> Self {
         let message = "only the following media types are accepted: application/json";
@@ -186,7 +193,7 @@ impl FieldError {
     }
 
     pub(crate) fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
-        Self::new("FieldValueInvalid", field, &format!("Invalid value: {value}"), detail)
+        Self::new("FieldValueInvalid", field, &format!("Invalid value: {}", shown(value)), detail)
     }
 
     /// As [`FieldError::invalid`], with the value as it is to be shown.
@@ -209,7 +216,7 @@ impl FieldError {
     pub(crate) fn unsupported(field: impl Into<String>, value: &Value, supported: &[&str]) -> Self {
         let quoted: Vec<String> = supported.iter().map(|value| format!("\"{value}\"")).collect();
         let detail = format!("supported values: {}", quoted.join(", "));
-        Self::new("FieldValueNotSupported", field, &format!("Unsupported value: {value}"), &detail)
+        Self::new("FieldValueNotSupported", field, &format!("Unsupported value: {}", shown(value)), &detail)
     }
 
     fn cause(&self) -> Value {
@@ -237,6 +244,11 @@ fn named_details(name: &str, group: &str, kind: &str) -> Map<String, Value> {
         .filter(|(_, value)| !value.is_empty())
         .map(|(key, value)| (key.into(), value.into()))
         .collect()
+}
+
+/// A value as field errors show it: texts with the escapes of Go.
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), go_json::quote)
 }
 
 /// One error as it is, several in brackets, the same one once.

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::kind::Kind;
 use super::object::Object;
-use super::read::list_metadata;
-use super::request::{Accept, Call};
+use super::read::{Next, list_metadata};
+use super::request::{Accept, Call, Include};
+use super::status::Failure;
 use super::time::{self, Precision};
 
 /// A column: its name, whether it is the name of the object, whether only `-o wide` shows it.
@@ -19,16 +20,16 @@ struct Column(&'static str, bool, bool);
 pub(crate) fn transform(object: &Object, accept: Accept, now: Timestamp) -> Vec<u8> {
     let value = match accept {
         Accept::Object => object.full_value(),
-        Accept::Table => of_one(object, now),
+        Accept::Table(include) => of_one(object, include, now),
         Accept::Metadata => metadata_only(object),
     };
     value.to_string().into_bytes()
 }
 
 /// A table with one row.
-pub(crate) fn of_one(object: &Object, now: Timestamp) -> Value {
+pub(crate) fn of_one(object: &Object, include: Include, now: Timestamp) -> Value {
     let metadata = json!({"resourceVersion": object.revision.to_string()});
-    table(object.kind, metadata, vec![row(object, now)])
+    table(object.kind, metadata, vec![row(object, include, now)])
 }
 
 /// A list in another form than its own.
@@ -36,12 +37,12 @@ pub(crate) fn list(
     call: &Call<'_>,
     items: &[&Arc<Object>],
     revision: u64,
-    next: Option<(String, usize)>,
+    next: Option<Next>,
     now: Timestamp,
 ) -> Value {
     let metadata = list_metadata(revision, next);
-    if call.accept == Accept::Table {
-        return table(call.kind, metadata, items.iter().map(|item| row(item, now)).collect());
+    if let Accept::Table(include) = call.accept {
+        return table(call.kind, metadata, items.iter().map(|item| row(item, include, now)).collect());
     }
     let items: Vec<Value> = items.iter().map(|item| metadata_only(item)).collect();
     json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
@@ -63,8 +64,24 @@ fn table(kind: Kind, metadata: Value, rows: Vec<Value>) -> Value {
     })
 }
 
-fn row(object: &Object, now: Timestamp) -> Value {
-    json!({"cells": cells(object, now), "object": metadata_only(object)})
+/// Whether `includeObject` is one of what it may be, if it is about a table.
+pub(crate) fn check_include(call: &Call<'_>) -> Result<(), Failure> {
+    let given = call.query.text("includeObject");
+    if !matches!(call.accept, Accept::Table(_)) || matches!(given, "" | "Metadata" | "Object" | "None") {
+        return Ok(());
+    }
+    Err(Failure::bad_request(format!(
+        "Unable to convert to Table as requested: includeObject: Invalid value: {given:?}: must be 'Metadata', 'Object', 'None', or empty"
+    )))
+}
+
+fn row(object: &Object, include: Include, now: Timestamp) -> Value {
+    let included = match include {
+        Include::Metadata => metadata_only(object),
+        Include::Object => object.full_value(),
+        Include::Nothing => Value::Null,
+    };
+    json!({"cells": cells(object, now), "object": included})
 }
 
 fn metadata_only(object: &Object) -> Value {

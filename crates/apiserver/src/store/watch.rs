@@ -160,8 +160,8 @@ impl Watch {
         match self.accept {
             Accept::Object => line(event, object.json()),
             Accept::Metadata => line(event, &table::transform(object, self.accept, now)),
-            Accept::Table => {
-                let mut rows = table::of_one(object, now);
+            Accept::Table(include) => {
+                let mut rows = table::of_one(object, include, now);
                 if self.columns_told {
                     rows["columnDefinitions"] = Value::Null;
                 }
@@ -185,7 +185,7 @@ impl Watch {
             Accept::Metadata => {
                 json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
             }
-            Accept::Table => json!({
+            Accept::Table(_) => json!({
                 "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
                 "columnDefinitions": null, "rows": [],
             }),
