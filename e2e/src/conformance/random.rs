@@ -69,18 +69,20 @@ async fn run_seed(pair: &Pair, seed: u64, tally: &mut Tally) -> Result<bool> {
     tally.steps += comparison.real.len();
     tally.conflicts += comparison.conflicts();
     tally.scripts_without_conflict += usize::from(comparison.conflicts() == 0);
-    if differences::judge(std::slice::from_ref(&comparison), &LISTED).is_ok() {
+    let Err(seen) = differences::judge(std::slice::from_ref(&comparison), &LISTED) else {
         return Ok(false);
-    }
+    };
     let shrunk = shrink(pair, &format!("seed-{seed}"), comparison.case).await?;
+    let shrunk = shrunk.unwrap_or_else(|| format!("{seen}no difference when it was run again\n"));
     tally.failures.push(format!("{shrunk}replay: {SEED_VARIABLE}={seed} {REPLAY_COMMAND}\n"));
     Ok(true)
 }
 
-/// Leaves out each step without which the servers still differ, from the last one backwards, and tells what is left.
-async fn shrink(pair: &Pair, namespace: &str, mut case: Case) -> Result<String> {
+/// Leaves out each step without which the servers still differ, from the last one backwards, and tells what is left;
+/// none if they do not differ any more.
+async fn shrink(pair: &Pair, namespace: &str, mut case: Case) -> Result<Option<String>> {
     let mut attempt = 0;
-    let mut told = String::new();
+    let mut told = None;
     for index in (0..=case.steps.len()).rev() {
         let mut smaller = case.clone();
         if index < smaller.steps.len() {
@@ -90,11 +92,8 @@ async fn shrink(pair: &Pair, namespace: &str, mut case: Case) -> Result<String> 
         let comparison = pair.run(&format!("{namespace}-{attempt}"), &smaller).await?;
         if let Err(text) = differences::judge(&[comparison], &LISTED) {
             case = smaller;
-            told = text;
+            told = Some(text);
         }
-    }
-    if told.is_empty() {
-        told = format!("case: {}\nno difference when it was run again\n", case.name);
     }
     Ok(told)
 }
