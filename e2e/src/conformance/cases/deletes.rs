@@ -133,6 +133,15 @@ fn malformed() -> Case {
         Step::new("DELETE", "leases/a").content_type("text/plain").text("{}"),
         get("leases/a"),
         with(r#"{"unknown": true}"#),
+        post("leases", &lease("a", "one")),
+        with(r#"{"kind": 1}"#),
+        with(r#"{"kind": "Lease"}"#),
+        with(r#"{"apiVersion": "apps/v1"}"#),
+        post("leases", &lease("a", "one")),
+        with(r#"{"propagationPolicy": "Odd", "orphanDependents": true, "dryRun": ["All", "Some"]}"#),
+        with(r#"{"gracePeriodSeconds": "1"}"#),
+        delete("leases/a?dryRun=Some"),
+        with("null"),
     ];
     Case::new("options of a deletion that are none", steps)
 }

@@ -103,6 +103,13 @@ fn invalid_endpoints() -> Case {
         with(json!([{"addresses": [{"ip": "127.0.0.1"}]}])),
         with(json!([{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 0}]}])),
         with(json!(5)),
+        with(
+            json!([{"addresses": [{"ip": "0.0.0.0"}, {"ip": "169.254.1.1"}, {"ip": "224.0.0.5"}, {"ip": "ff02::1"}]}]),
+        ),
+        with(json!([{"addresses": [{"ip": "10.0.0.1", "hostname": "A", "nodeName": "B"}]}])),
+        with(json!([{"addresses": [{"ip": "10.0.0.1"}], "ports": [
+            {"port": 80}, {"port": 70_000, "name": "B"}, {"port": -1, "name": "c", "protocol": "X", "appProtocol": "a/b/c"},
+        ]}])),
     ];
     Case::new("endpoints that are not valid", steps)
 }
@@ -125,6 +132,11 @@ fn event(name: &str) -> Value {
 }
 
 fn events() -> Case {
+    // `kubectl events` then shows no time: it looks at the first one.
+    let mut seen_once = event("b.1");
+    for absent in ["firstTimestamp", "count"] {
+        seen_once.as_object_mut().expect("an event is an object").remove(absent);
+    }
     let steps = vec![
         post("events", &event("a.1")),
         get("events/a.1"),
@@ -136,6 +148,9 @@ fn events() -> Case {
         get("events?fieldSelector=odd%3Da"),
         delete("events/a.1"),
         get("events"),
+        post("events", &seen_once),
+        get("events"),
+        get("events").accept("application/json;as=Table;v=v1;g=meta.k8s.io"),
     ];
     Case::new("events of an election", steps)
 }

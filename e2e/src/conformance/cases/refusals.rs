@@ -17,6 +17,7 @@ pub fn cases() -> Vec<Case> {
         discovery(),
         strictness(),
         future(),
+        repeated(),
     ]
 }
 
@@ -39,6 +40,9 @@ fn bodies() -> Case {
         put("{}"),
         put("[]"),
         get("leases"),
+        put("null"),
+        with(r#"{"kind": []}"#),
+        with(r#"{"metadata": {"name": "a"}} {}"#),
     ];
     Case::new("bodies that are no object", steps)
 }
@@ -70,6 +74,7 @@ fn accepted() -> Case {
         asked("application/json;as=Odd;g=meta.k8s.io;v=v1"),
         get("leases").accept("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
         get("leases/b").accept("text/html"),
+        asked("application/json;as=Odd;g=meta.k8s.io;v=v1, application/*"),
     ];
     Case::new("formats of answers", steps)
 }
@@ -134,6 +139,8 @@ fn parameters() -> Case {
         get("leases?watch=true&resourceVersionMatch=Exact"),
         get("leases?watch=true&sendInitialEvents=true"),
         get("leases?watch=true&timeoutSeconds=1&fieldSelector=odd%3Da"),
+        get("leases?limit=y&timeoutSeconds=x&labelSelector=%3D%3D"),
+        get("leases?watch=true&timeoutSeconds=x"),
     ];
     Case::new("parameters that are not valid", steps)
 }
@@ -154,6 +161,39 @@ fn future() -> Case {
 fn discovery() -> Case {
     let steps = vec![get("/apis/coordination.k8s.io"), get("/apis/coordination.k8s.io/v1"), get("/api")];
     Case::new("discovery of leases", steps)
+}
+
+/// Where a text is not the object itself: patches are read strictly, too.
+fn repeated() -> Case {
+    let with = |content_type, validation: &str, text: &str| {
+        Step::new("PATCH", &format!("leases/a?fieldValidation={validation}"))
+            .content_type(content_type)
+            .text(text)
+    };
+    let merge = "application/merge-patch+json";
+    let json = "application/json-patch+json";
+    let strategic = "application/strategic-merge-patch+json";
+    let twice = r#"{"spec": {"holderIdentity": "two", "odd": 1, "holderIdentity": "three"}, "more": 1}"#;
+    let operation =
+        r#"[{"op": "replace", "path": "/spec/holderIdentity", "value": "x", "value": "y", "odd": 1}]"#;
+    let unknown = r#"[{"op": "add", "path": "/spec/odd", "value": {"a": 1, "a": 2}}, {"op": "add", "path": "/a", "value": 1}]"#;
+    let listed = r#"{"metadata": {"name": "b", "ownerReferences": [{"odd": 1, "name": "x", "name": "y", "apiVersion": "v1",
+        "kind": "Pod", "uid": "u"}], "labels": {"a": "1", "a": "2"}}, "kind": "Lease", "odd": {"a": 1, "a": 2}, "kind": "Lease"}"#;
+    let steps = vec![
+        post("leases", &lease("a", "one")),
+        with(merge, "Strict", twice),
+        with(merge, "Warn", twice),
+        with(merge, "Ignore", twice),
+        with(json, "Strict", operation),
+        with(json, "Warn", operation),
+        with(json, "Warn", unknown),
+        with(strategic, "Strict", twice),
+        with(strategic, "Warn", twice),
+        with(strategic, "Warn", "null"),
+        Step::new("POST", "leases").content_type("application/json").text(listed),
+        Step::new("PUT", "leases/b?fieldValidation=Strict").content_type("application/json").text(listed),
+    ];
+    Case::new("unknown and repeated fields of patches", steps)
 }
 
 fn strictness() -> Case {

@@ -92,6 +92,8 @@ fn names() -> Case {
         post(&format!("leases?fieldManager={long}"), &lease("c", "one")),
         put_read("leases/a?fieldManager=other", json!({"spec": {"holderIdentity": "two"}})),
         post("leases?fieldManager=bad%0Aname", &lease("d", "one")),
+        post("leases?fieldManager=%C2%A0%E2%80%8Be%CC%81%5C%09", &lease("d", "one")),
+        post("leases?fieldManager=e%CC%81%20%5C", &lease("d", "one")),
     ];
     Case::new("names of field managers", steps)
 }

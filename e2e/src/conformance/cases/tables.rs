@@ -27,6 +27,10 @@ fn leases() -> Case {
         get("leases/a?includeObject=Object").accept(TABLE),
         get("leases/a?includeObject=Odd").accept(TABLE),
         get("leases?fieldSelector=metadata.name%3Da").accept(TABLE_OR_OBJECT),
+        get("leases/none?includeObject=Odd").accept(TABLE),
+        get("leases?includeObject=None").accept(TABLE),
+        post("leases?includeObject=Odd", &lease("c", "one")).accept(TABLE),
+        get("leases/c?includeObject=Odd"),
     ];
     Case::new("tables of leases", steps)
 }
