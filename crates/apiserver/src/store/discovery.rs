@@ -91,6 +91,7 @@ fn resource_list(group: &str) -> Value {
         let mut entry = json!({
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
             "kind": resource.kind, "verbs": verbs(resource),
+            "storageVersionHash": resource.storage_hash,
         });
         if !resource.short_names.is_empty() {
             entry["shortNames"] = json!(resource.short_names);

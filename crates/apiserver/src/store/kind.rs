@@ -31,6 +31,9 @@ pub(crate) struct Resource {
     pub(crate) unconditional_update: bool,
     /// A DELETE answers with the object, not with a Status (`ReturnDeletedObject` of the registry).
     pub(crate) returns_deleted: bool,
+    /// What discovery tells of the version that is stored: 8 bytes of the SHA-256 of `GROUP/VERSION/KIND` in base64
+    /// (`pkg/endpoints/discovery/storageversionhash.go` of apiserver).
+    pub(crate) storage_hash: &'static str,
     pub(crate) shape: &'static Shape,
 }
 
@@ -83,6 +86,7 @@ const CORE: Resource = Resource {
     create_on_update: false,
     unconditional_update: true,
     returns_deleted: false,
+    storage_hash: "",
     shape: &Shape::Any,
 };
 
@@ -91,6 +95,7 @@ static CONFIG_MAP: Resource = Resource {
     plural: "configmaps",
     singular: "configmap",
     short_names: &["cm"],
+    storage_hash: "qFsyl6wFWjQ=",
     shape: &shapes::CONFIG_MAP,
     ..CORE
 };
@@ -101,6 +106,7 @@ static ENDPOINTS: Resource = Resource {
     singular: "endpoints",
     short_names: &["ep"],
     create_on_update: true,
+    storage_hash: "fWeeMqaN/OA=",
     shape: &shapes::ENDPOINTS,
     ..CORE
 };
@@ -111,6 +117,7 @@ static EVENT: Resource = Resource {
     singular: "event",
     short_names: &["ev"],
     create_on_update: true,
+    storage_hash: "r2yiGXH7wu8=",
     shape: &shapes::EVENT,
     ..CORE
 };
@@ -123,6 +130,7 @@ static NAMESPACE: Resource = Resource {
     namespaced: false,
     has_status: true,
     returns_deleted: true,
+    storage_hash: "Q3oi5N2YM8M=",
     shape: &shapes::NAMESPACE,
     ..CORE
 };
@@ -134,6 +142,7 @@ static POD: Resource = Resource {
     short_names: &["po"],
     has_status: true,
     returns_deleted: true,
+    storage_hash: "xPOwRZ+Yhw8=",
     shape: &shapes::POD,
     ..CORE
 };
@@ -145,6 +154,7 @@ static LEASE: Resource = Resource {
     singular: "lease",
     create_on_update: true,
     unconditional_update: false,
+    storage_hash: "gqkMMb/YqFM=",
     shape: &shapes::LEASE,
     ..CORE
 };
