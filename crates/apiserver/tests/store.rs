@@ -162,7 +162,11 @@ fn an_object_with_a_finalizer_stays_until_the_finalizer_is_taken_off() {
     let (code, refusal) =
         world.merge(DB, &json!({"metadata": {"finalizers": ["leasehold.dev/test", "a/b"]}}));
     assert_eq!(code, 422, "{refusal}");
-    assert_eq!(world.merge(DB, &json!({"metadata": {"finalizers": null}})).0, 200);
+    let (code, refusal) = world.post(LEASES, &lease("a"));
+    let message = "object is being deleted: leases.coordination.k8s.io \"db\" already exists";
+    assert_eq!((code, refusal["message"].as_str()), (409, Some(message)));
+    let (code, last) = world.merge(DB, &json!({"metadata": {"finalizers": null}}));
+    assert_eq!((code, &last["metadata"]["resourceVersion"]), (200, &dying["metadata"]["resourceVersion"]));
     assert_eq!(world.get(DB).0, 404);
     let kinds: Vec<Value> = world.events(&mut watch).iter().map(|event| event["type"].clone()).collect();
     assert_eq!(kinds, ["MODIFIED", "DELETED"]);
@@ -181,6 +185,17 @@ fn a_deletion_checks_its_preconditions() {
     assert_eq!((code, &status["details"]["kind"]), (200, &json!("leases")));
 }
 
+/// An array as options deleted the Lease.
+#[test]
+fn a_deletion_with_a_body_that_is_no_options_deletes_nothing() {
+    let mut world = World::new();
+    world.post(LEASES, &lease("a"));
+    assert_eq!(world.delete(DB, &json!([])).0, 400);
+    assert_eq!(world.delete(DB, &json!({"dryRun": ["Some"]})).0, 422);
+    assert_eq!(world.send("DELETE", DB, "text/plain", &json!({})).0, 415);
+    assert_eq!(world.get(DB).0, 200);
+}
+
 #[test]
 fn pages_of_a_list_are_of_one_version_whatever_happens_in_between() {
     let mut world = World::new();
@@ -189,6 +204,9 @@ fn pages_of_a_list_are_of_one_version_whatever_happens_in_between() {
     }
     let (_, first) = world.get(&format!("{LEASES}?limit=2"));
     assert_eq!(first["metadata"]["remainingItemCount"], 1);
+    let (_, selected) = world.get(&format!("{LEASES}?limit=2&fieldSelector=metadata.name%21%3Dd"));
+    assert!(selected["metadata"]["continue"].is_string());
+    assert_eq!(selected["metadata"].get("remainingItemCount"), None);
     world.delete(&format!("{LEASES}/c"), &Value::Null);
     let token = first["metadata"]["continue"].as_str().unwrap();
     let (_, second) = world.get(&format!("{LEASES}?limit=2&continue={token}"));
