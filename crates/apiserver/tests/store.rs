@@ -244,6 +244,21 @@ fn a_watch_with_initial_events_says_where_they_end() {
     assert_eq!(events[1]["object"]["metadata"]["annotations"], json!({"k8s.io/initial-events-end": "true"}));
 }
 
+/// A dry run answered with a new stamp; written back with the old values it was a new version, but only if a second
+/// had passed.
+#[test]
+fn a_write_that_only_changes_times_of_stamps_changes_nothing() {
+    let mut world = World::new();
+    let (_, created) = world.post(LEASES, &lease("a"));
+    let mut changed = created.clone();
+    changed["spec"]["holderIdentity"] = json!("b");
+    let (_, mut dry) = world.put(&format!("{DB}?dryRun=All"), &changed);
+    assert_ne!(dry["metadata"]["managedFields"], created["metadata"]["managedFields"]);
+    dry["spec"] = created["spec"].clone();
+    let (code, kept) = world.put(DB, &dry);
+    assert_eq!((code, kept), (200, created));
+}
+
 #[test]
 fn a_dry_run_is_answered_and_not_kept() {
     let mut world = World::new();

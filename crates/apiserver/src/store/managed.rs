@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::defaults::remove;
 use super::fields::{FieldSet, compare};
 use super::shape::{Shape, normalise};
 use super::shapes::POD;
@@ -134,6 +135,22 @@ pub(crate) fn is_reset(object: &Value) -> bool {
         [one] => one.as_object().is_some_and(Map::is_empty),
         _ => false,
     })
+}
+
+/// Whether all that a newer version changes are times of entries. The real server then keeps the older version, so that
+/// times alone are no change (`IgnoreManagedFieldsTimestampsTransformer` of apiserver).
+pub(crate) fn changes_times_only(old: &Value, new: &Value) -> bool {
+    let untimed = |object: &Value| {
+        let mut object = object.clone();
+        for entry in object["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
+            remove(entry, "time");
+        }
+        object
+    };
+    // Objects that do not say the same elsewhere, as nearly all, are told apart without a copy.
+    let same = |part: &str| old.get(part) == new.get(part);
+    let parts = new.as_object().into_iter().chain(old.as_object()).flat_map(Map::keys);
+    parts.into_iter().all(|part| part == "metadata" || same(part)) && untimed(old) == untimed(new)
 }
 
 /// Notes a create, update or patch in the newer object. `reset` as [`is_reset`] said of the request.

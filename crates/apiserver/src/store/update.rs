@@ -113,7 +113,7 @@ impl Store {
             let resource = call.kind.resource();
             return Err(Failure::invalid(resource.group, resource.kind, &call.name, &errors));
         }
-        let stored = if value == current.value {
+        let stored = if value == current.value || managed::changes_times_only(&current.value, &value) {
             Arc::clone(current)
         } else if call.is_dry_run() {
             create::unstored(call.kind, value)
