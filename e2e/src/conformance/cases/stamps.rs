@@ -1,13 +1,13 @@
 //! `managedFields`: the server's stamp on each writer's fields, on which the guards rest.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::script::{Case, apply, get, json_patch, merge_patch, post, put, put_read};
 use super::{config_map, lease, lease_of, with_metadata};
 
 /// All cases of this file.
 pub fn cases() -> Vec<Case> {
-    vec![writers(), wiped(), untracked(), forged(), names(), other_kinds()]
+    vec![writers(), wiped(), untracked(), forged(), names(), other_kinds(), retimed()]
 }
 
 fn writers() -> Case {
@@ -82,6 +82,32 @@ fn forged() -> Case {
         get("leases/b"),
     ];
     Case::new("stamps that are forged", steps)
+}
+
+/// Times of stamps alone are no change, unless they put the stamps in another order.
+fn retimed() -> Case {
+    let stamp = |manager: &str, year: u16, fields: Value| {
+        json!({"manager": manager, "operation": "Update", "apiVersion": "coordination.k8s.io/v1",
+            "time": format!("{year}-01-01T00:00:00Z"), "fieldsType": "FieldsV1", "fieldsV1": fields})
+    };
+    let spec = json!({"f:spec": {"f:acquireTime": {}, "f:holderIdentity": {}, "f:leaseDurationSeconds": {},
+        "f:leaseTransitions": {}, "f:renewTime": {}}});
+    let label = json!({"f:metadata": {"f:labels": {".": {}, "f:a": {}}}});
+    let stamped = |stamps: Value| json!({"metadata": {"managedFields": stamps}});
+    let first = |year| stamp("writer-a", year, spec.clone());
+    let second = |year| stamp("writer-b", year, label.clone());
+    let steps = vec![
+        post("leases", &lease("a", "one")),
+        put_read("leases/a", stamped(json!([first(2001)]))),
+        merge_patch("leases/a", &stamped(json!([first(2001)]))).by("writer-c"),
+        put_read("leases/a?dryRun=All", stamped(json!([first(2001)]))),
+        merge_patch("leases/a", &json!({"metadata": {"labels": {"a": "b"}}})).by("writer-b"),
+        put_read("leases/a", stamped(json!([first(2001), second(2002)]))),
+        put_read("leases/a", stamped(json!([first(2002), second(2001)]))),
+        put_read("leases/a", stamped(json!([second(2001)]))),
+        get("leases/a"),
+    ];
+    Case::new("stamps that differ in their times", steps)
 }
 
 fn names() -> Case {
