@@ -10,6 +10,8 @@ pub mod compare;
 pub mod differences;
 pub mod memory;
 pub mod normal;
+#[cfg(test)]
+mod page;
 pub mod races;
 pub mod random;
 pub mod script;
