@@ -12,20 +12,20 @@ impl Driver {
     pub(super) fn tell(&mut self, change: &Change) {
         match change {
             Change::Started { token, transitions } => {
-                tracing::info!(%token, transitions, "started leading");
+                tracing::info!(target: TARGET, %token, transitions, "started leading");
                 self.trouble = None;
             }
-            Change::Stopping { reason } => tracing::info!(%reason, "stopping"),
+            Change::Stopping { reason } => tracing::info!(target: TARGET, %reason, "stopping"),
             Change::Stopped { released } => {
-                tracing::info!(released, "stopped leading");
+                tracing::info!(target: TARGET, released, "stopped leading");
                 self.term = None;
                 self.shared.set_term(None);
             }
             Change::NewLeader { holder } => {
                 if holder.is_empty() {
-                    tracing::info!("no leader");
+                    tracing::info!(target: TARGET, "no leader");
                 } else {
-                    tracing::info!(%holder, "new leader");
+                    tracing::info!(target: TARGET, %holder, "new leader");
                 }
                 self.trouble = None;
                 self.shared.metrics.count_holder();
@@ -53,9 +53,11 @@ impl Driver {
                 Delivery::Response(response) if response.status().is_success() => {}
                 Delivery::Response(response) => {
                     let message = String::from_utf8_lossy(response.body()).into_owned();
-                    tracing::warn!(status = %response.status(), message, "the Event was not recorded");
+                    tracing::warn!(target: TARGET, status = %response.status(), message, "the Event was not recorded");
                 }
-                Delivery::Lost(message) => tracing::warn!(message, "the Event was not recorded"),
+                Delivery::Lost(message) => {
+                    tracing::warn!(target: TARGET, message, "the Event was not recorded")
+                }
             }
         }));
     }
@@ -64,7 +66,7 @@ impl Driver {
         self.shared.metrics.note(note);
         match note {
             Note::Answered { operation, result: Ok(()), elapsed, .. } => {
-                tracing::debug!(%operation, ?elapsed, "answered");
+                tracing::debug!(target: TARGET, %operation, ?elapsed, "answered");
                 self.last_error = None;
             }
             Note::Answered { operation, result: Err(refusal), elapsed, .. } => {
@@ -75,13 +77,13 @@ impl Driver {
                 }
                 // A lost race is no error; what is said again is said more quietly.
                 if refusal.reason == Reason::Conflict && *operation != Operation::Renew {
-                    tracing::debug!(%operation, reason = %refusal.reason, message = %refusal.message, "refused");
+                    tracing::debug!(target: TARGET, %operation, reason = %refusal.reason, message = %refusal.message, "refused");
                     return;
                 }
                 if self.last_error.as_ref() == Some(&text) {
-                    tracing::debug!(%operation, reason = %refusal.reason, ?elapsed, "failed again");
+                    tracing::debug!(target: TARGET, %operation, reason = %refusal.reason, ?elapsed, "failed again");
                 } else {
-                    tracing::warn!(%operation, reason = %refusal.reason, ?elapsed, "{text}");
+                    tracing::warn!(target: TARGET, %operation, reason = %refusal.reason, ?elapsed, "{text}");
                 }
                 self.last_error = Some(text);
             }
@@ -90,18 +92,21 @@ impl Driver {
                     let lease = &self.elector.config().lease;
                     let server = self.transport.server();
                     let hint = hint(refusal, Operation::Watch, lease, &server).unwrap_or_default();
-                    tracing::warn!(reason = %refusal.reason, message = %refusal.message, "the watch failed; reading instead. {hint}");
+                    tracing::warn!(target: TARGET, reason = %refusal.reason, message = %refusal.message, "the watch failed; reading instead. {hint}");
                 }
-                None => tracing::debug!(up, "watch"),
+                None => tracing::debug!(target: TARGET, up, "watch"),
             },
             Note::Trouble(refusal) => {
-                tracing::error!(reason = %refusal.reason, "{}", refusal.message);
+                tracing::error!(target: TARGET, reason = %refusal.reason, "{}", refusal.message);
                 self.trouble = Some(refusal.to_string());
             }
             _ => {}
         }
     }
 }
+
+/// As the rest of the driver: people filter and read by it.
+const TARGET: &str = "leasehold::driver";
 
 #[cfg(test)]
 mod tests {
