@@ -47,7 +47,7 @@ use status::{Failure, json_response};
 pub use watch::Watch;
 
 /// Everything that is stored, and the changes of late.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     objects: BTreeMap<Key, Arc<Object>>,
     /// Of the newest change of any kind, as in etcd.
