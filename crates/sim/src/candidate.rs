@@ -1,0 +1,185 @@
+//! A candidate as a process runs it: the shipped elector, a broken variant of it, or somebody else's election.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::Request;
+use leasehold_election::{
+    Change, Config, Delivery, Effect, Effects, Elector, Input, Limits, Operation, Reading, RequestId, State,
+    WatchId,
+};
+
+use crate::clocks::ClockSight;
+use crate::mutants::Mutant;
+
+/// Something that happened to a candidate. Requests and watches are numbered by the candidate.
+#[derive(Clone, Debug)]
+pub(crate) enum Happening {
+    Start,
+    Wake,
+    Answer(u64, Delivery),
+    WatchOpened(u64),
+    WatchLine(u64, Vec<u8>),
+    WatchEnded(u64, Option<Delivery>),
+    WorkEnded,
+    StepDown,
+    Stop,
+}
+
+/// Something a candidate does.
+#[derive(Debug)]
+pub(crate) enum Act {
+    Send { id: u64, request: Request<Vec<u8>>, fresh: bool, operation: Operation },
+    Abandon(u64),
+    OpenWatch(u64, Request<Vec<u8>>),
+    CloseWatch(u64),
+    StartWork { token: u64 },
+    StopWork { planned: bool },
+    KillWork,
+    Told(Told),
+    Finish,
+}
+
+/// What the user is told, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Started,
+    Stopping,
+    Stopped,
+}
+
+/// What a candidate does about one thing that happened.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) acts: Vec<Act>,
+    pub(crate) wake_after: Option<Duration>,
+    pub(crate) limits: Limits,
+    pub(crate) says_leader: bool,
+}
+
+/// A candidate.
+pub(crate) trait Candidate: std::fmt::Debug {
+    fn handle(&mut self, reading: Reading, chance: u64, happening: Happening) -> Turn;
+
+    /// Which clocks the process reads; the shipped library reads all.
+    fn sight(&self) -> ClockSight {
+        ClockSight::All
+    }
+
+    /// Whether a term that was seen as over stays over; the shipped library never revives one.
+    fn end_is_final(&self) -> bool {
+        true
+    }
+}
+
+/// The shipped elector, or a variant with a rule removed.
+#[derive(Debug)]
+pub(crate) struct Ours {
+    elector: Elector,
+    mutant: Option<Box<dyn Mutant>>,
+    requests: BTreeMap<RequestId, u64>,
+    ids: BTreeMap<u64, RequestId>,
+    watches: BTreeMap<u64, WatchId>,
+    next: u64,
+}
+
+impl Ours {
+    pub(crate) fn new(config: Config, reading: Reading, mutant: Option<Box<dyn Mutant>>) -> Self {
+        let config = mutant.as_ref().map_or(config.clone(), |mutant| mutant.config(config));
+        Self {
+            elector: Elector::new(config, reading),
+            mutant,
+            requests: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            next: 0,
+        }
+    }
+
+    fn input(&self, happening: Happening) -> Option<Input> {
+        Some(match happening {
+            Happening::Start => Input::Start,
+            Happening::Wake => Input::Wake,
+            Happening::Answer(id, delivery) => Input::Answer(*self.ids.get(&id)?, delivery),
+            Happening::WatchOpened(id) => Input::WatchOpened(*self.watches.get(&id)?),
+            Happening::WatchLine(id, line) => Input::WatchLine(*self.watches.get(&id)?, line),
+            Happening::WatchEnded(id, delivery) => Input::WatchEnded(*self.watches.get(&id)?, delivery),
+            Happening::WorkEnded => Input::WorkEnded,
+            Happening::StepDown => Input::StepDown,
+            Happening::Stop => Input::Stop,
+        })
+    }
+
+    fn act(&mut self, effect: Effect) -> Option<Act> {
+        Some(match effect {
+            Effect::Send { id, request, fresh } => {
+                let number = self.next;
+                self.next += 1;
+                self.requests.insert(id, number);
+                self.ids.insert(number, id);
+                let operation = operation(&request);
+                Act::Send { id: number, request, fresh, operation }
+            }
+            Effect::Abandon(id) => Act::Abandon(*self.requests.get(&id)?),
+            Effect::OpenWatch(id, request) => {
+                let number = self.next;
+                self.next += 1;
+                self.watches.clear();
+                self.watches.insert(number, id);
+                Act::OpenWatch(number, request)
+            }
+            Effect::CloseWatch(id) => {
+                let (&number, _) = self.watches.iter().find(|(_, open)| **open == id)?;
+                Act::CloseWatch(number)
+            }
+            Effect::StartWork { token, .. } => Act::StartWork { token: token.get() },
+            Effect::StopWork(reason) => Act::StopWork { planned: reason.is_planned() },
+            Effect::KillWork(_) => Act::KillWork,
+            Effect::Tell(Change::Started { .. }) => Act::Told(Told::Started),
+            Effect::Tell(Change::Stopping { .. }) => Act::Told(Told::Stopping),
+            Effect::Tell(Change::Stopped { .. }) => Act::Told(Told::Stopped),
+            Effect::Tell(_) | Effect::Note(_) => return None,
+            Effect::Finish(_) => Act::Finish,
+        })
+    }
+}
+
+impl Candidate for Ours {
+    fn handle(&mut self, reading: Reading, chance: u64, happening: Happening) -> Turn {
+        let answered = match &happening {
+            Happening::Answer(id, _) => Some(*id),
+            _ => None,
+        };
+        let input = self.input(happening).unwrap_or(Input::Wake);
+        let effects = match &mut self.mutant {
+            Some(mutant) => mutant.handle(&mut self.elector, reading, chance, input),
+            None => self.elector.handle(reading, chance, input),
+        };
+        let Effects { list, wake_after, limits } = effects;
+        let acts = list.into_iter().filter_map(|effect| self.act(effect)).collect();
+        if let Some(id) = answered.and_then(|number| self.ids.remove(&number)) {
+            self.requests.remove(&id);
+        }
+        Turn { acts, wake_after, limits, says_leader: self.elector.state() == State::Leader }
+    }
+
+    fn sight(&self) -> ClockSight {
+        self.mutant.as_ref().map_or(ClockSight::All, |mutant| mutant.sight())
+    }
+
+    fn end_is_final(&self) -> bool {
+        self.mutant.as_ref().is_none_or(|mutant| mutant.end_is_final())
+    }
+}
+
+/// What a request of ours is for; it says so by what it writes.
+fn operation(request: &Request<Vec<u8>>) -> Operation {
+    let writes = |text: &[u8]| request.body().windows(text.len()).any(|window| window == text);
+    match request.method().as_str() {
+        "GET" => Operation::Read,
+        "PUT" => Operation::Acquire,
+        _ if writes(br#""/spec/acquireTime""#) => Operation::Acquire,
+        _ if writes(br#""add","path":"/spec/holderIdentity""#) => Operation::Release,
+        _ => Operation::Renew,
+    }
+}

@@ -1,0 +1,154 @@
+//! Judges a world by what really happened in it.
+
+use leasehold_election::Operation;
+use leasehold_history::{Elector, History, Nanos, Report, Span, Term};
+
+use crate::candidate::Told;
+use crate::clocks::{after, nanos};
+use crate::plan::{Class, Plan};
+use crate::world::{Applied, Log, Violation, WorkLog};
+
+/// All rules that this world has broken, as far as its class lets them be judged.
+pub(crate) fn violations(plan: &Plan, log: &Log, report: &Report) -> Vec<Violation> {
+    let mut found: Vec<Violation> = log.violations.clone();
+    found.extend(s9_told_in_order(log));
+    match plan.class {
+        Class::A => {
+            found.extend(s1_one_leader(report));
+            found.extend(s2_tokens_grow(report));
+            found.extend(s8_work_is_over(log));
+            found.extend(l1_a_leader_appears(plan, log));
+        }
+        Class::B | Class::C => found.retain(|violation| {
+            matches!(violation.rule, "S4" | "S9" | "S10" | "S11")
+        }),
+    }
+    found
+}
+
+/// The terms of all processes, judged by `leasehold-history`.
+pub(crate) fn history(plan: &Plan, log: &Log) -> Report {
+    let end = after(Nanos(0), plan.length);
+    let window = Span::new(Nanos(0), end).expect("a world has a length");
+    let mut history = History::new(window);
+    let ids: Vec<_> = (0..log.processes.len())
+        .map(|process| history.add_candidate(format!("#{process}"), Elector::Ours))
+        .collect();
+    for term in &log.terms {
+        let exact = Term::exact(term.begin, term.end.max(term.begin)).with_token(term.token);
+        history.add_term(ids[term.process], exact).expect("a term ends after its begin");
+    }
+    history.judge()
+}
+
+/// S1: at no instant do two processes both believe that they lead (DESIGN 2.1).
+pub(crate) fn s1_one_leader(report: &Report) -> Vec<Violation> {
+    let proven = report.ours.overlaps.iter().filter_map(|overlap| Some((overlap, overlap.proven?)));
+    proven
+        .map(|(overlap, span)| Violation {
+            rule: "S1",
+            at: span.earliest,
+            what: format!("{} and {} both led for {}", overlap.first, overlap.second, span.length()),
+        })
+        .collect()
+}
+
+/// S2, S3: each term has a token of its own, larger than those of all earlier terms (DESIGN 2.3).
+pub(crate) fn s2_tokens_grow(report: &Report) -> Vec<Violation> {
+    report
+        .token_faults
+        .iter()
+        .map(|fault| Violation {
+            rule: "S2",
+            at: Nanos(0),
+            what: format!(
+                "token {} of {} follows {} of {}",
+                fault.second_token, fault.second, fault.first_token, fault.first
+            ),
+        })
+        .collect()
+}
+
+/// S8: work has ended, or was killed, before another candidate acquires; after a pause it is killed within 50 ms of
+/// running again (DESIGN 2.2).
+pub(crate) fn s8_work_is_over(log: &Log) -> Vec<Violation> {
+    let acquisitions: Vec<&Applied> =
+        log.applied.iter().filter(|applied| applied.operation == Operation::Acquire).collect();
+    let mut found = Vec::new();
+    for work in &log.works {
+        let next = acquisitions.iter().find(|applied| {
+            applied.at > work.begin && applied.process != work.process && applied.at < work.end
+        });
+        let Some(next) = next else { continue };
+        let ran = ran_since(log, work, next.at);
+        if ran > 0 {
+            let what = format!(
+                "work of #{} ran for {} after #{} had acquired",
+                work.process,
+                Nanos(ran),
+                next.process
+            );
+            found.push(Violation { rule: "S8", at: next.at, what });
+        }
+    }
+    found
+}
+
+/// For how long this work ran after an instant, the first 50 ms after each pause aside.
+fn ran_since(log: &Log, work: &WorkLog, since: Nanos) -> u64 {
+    let frozen = &log.processes[work.process].frozen;
+    let mut ran = 0;
+    let mut from = since;
+    for &(begin, end) in frozen.iter().filter(|(begin, end)| *end > since && *begin < work.end) {
+        ran += begin.since(from).0;
+        from = after(end, AFTER_PAUSE);
+    }
+    ran + work.end.since(from).0
+}
+
+/// S9: users are told started, stopping, stopped, in this order, none lost (STYLE of callbacks; safety.md S9).
+pub(crate) fn s9_told_in_order(log: &Log) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (process, log) in log.processes.iter().enumerate() {
+        let mut last = Told::Stopped;
+        for &told in &log.told {
+            let in_order = matches!(
+                (last, told),
+                (Told::Stopped, Told::Started)
+                    | (Told::Started, Told::Stopping)
+                    | (Told::Stopping, Told::Stopped)
+            );
+            if !in_order {
+                let what = format!("#{process} told {told:?} after {last:?}");
+                found.push(Violation { rule: "S9", at: log.begin, what });
+            }
+            last = told;
+        }
+    }
+    found
+}
+
+/// L1: on healthy servers a leader appears within D + 2 s, and the peers' grace where the record is not ours (issue of
+/// the goals in safety.md 6.1, DESIGN 8).
+pub(crate) fn l1_a_leader_appears(plan: &Plan, log: &Log) -> Vec<Violation> {
+    let Some(healed) = &log.healed else { return Vec::new() };
+    let own = plan.candidates.iter().map(|candidate| candidate.timing.lease_duration()).max();
+    let stored = healed.lease.as_ref().and_then(|lease| lease.seconds).unwrap_or(0);
+    let stored = std::time::Duration::from_secs(u64::try_from(stored).unwrap_or(0));
+    let longest = own.unwrap_or_default().max(stored);
+    let marked = healed.lease.as_ref().is_none_or(|lease| lease.marked || lease.holder.is_empty());
+    let grace = if marked { std::time::Duration::ZERO } else { longest / 2 };
+    let allowed = nanos(longest + grace) + 2_000_000_000;
+    let first = log.terms.iter().filter(|term| term.end > healed.at).map(|term| term.begin).min();
+    let took = first.map(|begin| begin.since(healed.at).0);
+    match took {
+        Some(took) if took <= allowed => Vec::new(),
+        took => {
+            let took = took.map_or_else(|| "never".to_owned(), |took| format!("after {}", Nanos(took)));
+            let what = format!("a leader appeared {took}, and {} are allowed", Nanos(allowed));
+            vec![Violation { rule: "L1", at: healed.at, what }]
+        }
+    }
+}
+
+const AFTER_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

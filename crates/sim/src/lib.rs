@@ -1,0 +1,22 @@
+//! Deterministic worlds of the shipped electors.
+//!
+//! A world is one Lease with its candidates, machines, clocks, networks and API servers, in one thread and in virtual
+//! time. One seed is one world: everything that happens follows from it, so that a world that breaks a rule can be run
+//! again. The candidates are `leasehold_election::Elector`s as shipped; the API server is the store of
+//! `leasehold-apiserver`; only what lies between is simulated.
+
+mod candidate;
+mod chance;
+mod clocks;
+mod fault;
+mod judge;
+mod mutants;
+mod plan;
+mod queue;
+mod runs;
+mod trace;
+mod world;
+
+pub use fault::FaultKind;
+pub use plan::{Class, Settings};
+pub use runs::{WorldReport, run_world};

@@ -1,0 +1,244 @@
+//! What a seed says about its world: who plays, with which clocks and timings, and what may go wrong how often.
+
+use std::time::Duration;
+
+use leasehold_election::{Mode, OnMissing, Timing, TimingSettings};
+use serde::Serialize;
+
+use crate::chance::Chance;
+use crate::fault::FaultKind;
+
+/// What of the promise is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Ours with ours, the contract kept: everything.
+    A,
+    /// Ours with other electors: ours is never the cause.
+    B,
+    /// The contract broken: step-down and the gate.
+    C,
+}
+
+/// A world before it begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) class: Class,
+    pub(crate) length: Duration,
+    /// The faults end; from here on a leader must appear.
+    pub(crate) heal_at: Duration,
+    pub(crate) candidates: Vec<CandidatePlan>,
+    pub(crate) servers: usize,
+    pub(crate) latency: (Duration, Duration),
+    pub(crate) faults: Vec<FaultPlan>,
+    pub(crate) pre_created: bool,
+}
+
+/// One machine with its candidate.
+#[derive(Clone, Debug)]
+pub(crate) struct CandidatePlan {
+    pub(crate) timing: Timing,
+    pub(crate) rate_error_ppm: i64,
+    pub(crate) raw_ppm: i64,
+    pub(crate) boottime_ppm: i64,
+    pub(crate) wall_offset: Duration,
+    pub(crate) uptime: Duration,
+    pub(crate) stop_timeout: Duration,
+    pub(crate) mode: Mode,
+    pub(crate) on_missing: OnMissing,
+    pub(crate) priority: u8,
+    pub(crate) peers: bool,
+    /// Shared with another candidate where somebody configured it so.
+    pub(crate) identity: Option<String>,
+    pub(crate) work: WorkPlan,
+}
+
+/// How the work of a candidate behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkPlan {
+    pub(crate) act_every: (Duration, Duration),
+    /// Time that it takes to stop when asked.
+    pub(crate) stops_within: Duration,
+    /// Of a thousand terms, in how many it does not stop at all.
+    pub(crate) stubborn_permille: u64,
+}
+
+/// One kind of fault that is switched on.
+#[derive(Clone, Debug)]
+pub(crate) struct FaultPlan {
+    pub(crate) kind: FaultKind,
+    /// Mean time between two.
+    pub(crate) every: Duration,
+}
+
+/// What is drawn within which bounds; the seed draws the rest.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Simulated time of each world.
+    pub length: Duration,
+    /// The least and the most candidates.
+    pub candidates: (usize, usize),
+    /// Kinds that may be switched on.
+    pub faults: Vec<FaultKind>,
+    /// Of a thousand, how likely each is switched on.
+    pub fault_permille: u64,
+    /// The shortest and the longest mean time between two faults of one kind.
+    pub fault_every: (Duration, Duration),
+    /// Lease timings to draw from.
+    pub timings: Vec<TimingSettings>,
+    /// Whether candidates of one world may have different timings.
+    pub mixed_timings: bool,
+    /// Of a thousand worlds, in how many the contract may be broken.
+    pub broken_permille: u64,
+}
+
+impl Default for Settings {
+    /// An hour of swarm.
+    fn default() -> Self {
+        Self {
+            length: Duration::from_secs(3_600),
+            candidates: (3, 7),
+            faults: FaultKind::ALL.to_vec(),
+            fault_permille: 300,
+            fault_every: (Duration::from_secs(30), Duration::from_secs(1_800)),
+            timings: timings(),
+            mixed_timings: true,
+            broken_permille: 250,
+        }
+    }
+}
+
+impl Plan {
+    pub(crate) fn draw(seed: u64, settings: &Settings) -> Self {
+        let mut chance = Chance::new(seed);
+        let broken = chance.happens(settings.broken_permille);
+        let faults = draw_faults(&mut chance, settings, broken);
+        let keeps = faults.iter().all(|fault| fault.kind.keeps_contract());
+        let (least, most) = settings.candidates;
+        let count = least + chance.index(most - least + 1);
+        let shared = chance.pick(&settings_index(settings));
+        let one_timing = !settings.mixed_timings || chance.happens(600);
+        let peers = chance.happens(300);
+        let twins = chance.happens(50);
+        let candidates = (0..count)
+            .map(|index| {
+                let timing = if one_timing { shared } else { chance.pick(&settings_index(settings)) };
+                let mut plan = CandidatePlan::draw(&mut chance, &settings.timings[timing], peers);
+                plan.identity = (twins && index < 2).then(|| "db".to_owned());
+                plan
+            })
+            .collect();
+        let base = chance.pick(&[(200, 2_000), (500, 5_000), (5_000, 60_000)]);
+        Self {
+            seed,
+            class: if keeps { Class::A } else { Class::C },
+            length: settings.length,
+            heal_at: settings.length * 9 / 10,
+            candidates,
+            servers: 1 + chance.index(3),
+            latency: (Duration::from_micros(base.0), Duration::from_micros(base.1)),
+            faults,
+            pre_created: chance.happens(700),
+        }
+    }
+}
+
+impl CandidatePlan {
+    fn draw(chance: &mut Chance, timing: &TimingSettings, peers: bool) -> Self {
+        let timing_built = timing.clone().build().expect("the timings to draw from hold");
+        let error = i64::from(timing.clock_rate_error_ppm);
+        let bound = if chance.happens(300) { error.min(50) } else { error };
+        let budget = timing_built.lost_stop_timeout();
+        Self {
+            timing: timing_built,
+            rate_error_ppm: error,
+            raw_ppm: chance.either_way(bound),
+            boottime_ppm: chance.either_way(bound),
+            wall_offset: chance.within(Duration::ZERO, Duration::from_secs(7_200)),
+            uptime: chance.within(Duration::ZERO, Duration::from_secs(90_000)),
+            stop_timeout: chance.millis(500, 30_000),
+            mode: chance.pick(&[Mode::Library, Mode::Exec]),
+            on_missing: if chance.happens(900) { OnMissing::Create } else { OnMissing::Wait },
+            priority: if chance.happens(200) { 1 } else { 0 },
+            peers,
+            identity: None,
+            work: WorkPlan {
+                act_every: chance.pick(&[
+                    (Duration::from_millis(50), Duration::from_millis(500)),
+                    (Duration::from_millis(500), Duration::from_secs(5)),
+                ]),
+                stops_within: if chance.happens(700) { budget / 2 } else { budget * 3 },
+                stubborn_permille: if chance.happens(150) { 200 } else { 0 },
+            },
+        }
+    }
+}
+
+fn draw_faults(chance: &mut Chance, settings: &Settings, broken: bool) -> Vec<FaultPlan> {
+    let (least, most) = settings.fault_every;
+    let mut faults = Vec::new();
+    for &kind in &settings.faults {
+        let on = chance.happens(settings.fault_permille);
+        let every = chance.spread(least, most);
+        if on && (broken || kind.keeps_contract()) {
+            faults.push(FaultPlan { kind, every });
+        }
+    }
+    faults
+}
+
+fn settings_index(settings: &Settings) -> Vec<usize> {
+    (0..settings.timings.len()).collect()
+}
+
+/// The timings that worlds draw from: the defaults, short and long leases, clocks that err by a tenth, and leaders that
+/// use nearly all of their lease.
+pub(crate) fn timings() -> Vec<TimingSettings> {
+    let seconds = Duration::from_secs;
+    let default = TimingSettings::default();
+    vec![
+        default.clone(),
+        TimingSettings::from_lease_duration(seconds(3)),
+        TimingSettings::from_lease_duration(seconds(6)),
+        TimingSettings::from_lease_duration(seconds(30)),
+        TimingSettings { clock_rate_error_ppm: 100_000, ..default.clone() },
+        tight(15, 10_000),
+        tight(6, 10_000),
+        tight(8, 100_000),
+    ]
+}
+
+/// Leads to the last possible moment and leaves the work a tenth of a second.
+pub(crate) fn tight(seconds: u64, ppm: u32) -> TimingSettings {
+    let lease_duration = Duration::from_secs(seconds);
+    let validity = lease_duration * (1_000_000 - ppm) / (1_000_000 + ppm);
+    let budget = Duration::from_millis(100);
+    let lead = validity - leasehold_election::KILL_MARGIN - budget - Duration::from_millis(1);
+    TimingSettings {
+        lease_duration,
+        renew_deadline: lead,
+        retry_period: lease_duration / 8,
+        lost_stop_timeout: Some(budget),
+        clock_rate_error_ppm: ppm,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_timings_that_worlds_draw_from_hold() {
+        for timing in timings() {
+            timing.clone().build().unwrap_or_else(|error| panic!("{timing:?}: {error}"));
+        }
+    }
+
+    #[test]
+    fn equal_seeds_draw_equal_plans() {
+        let settings = Settings::default();
+        assert_eq!(format!("{:?}", Plan::draw(7, &settings)), format!("{:?}", Plan::draw(7, &settings)));
+        assert_ne!(format!("{:?}", Plan::draw(7, &settings)), format!("{:?}", Plan::draw(8, &settings)));
+    }
+}

@@ -1,0 +1,93 @@
+//! Rules that are seen broken at the very moment.
+
+use leasehold_election::{Delivery, Limits, Operation};
+
+use super::World;
+use super::log::{Applied, Lease};
+use crate::candidate::{Happening, Told};
+
+impl World<'_> {
+    /// Whether this leader is about to see that the Lease is another's (S10).
+    pub(super) fn shows_another_holder(&mut self, process: usize, happening: &Happening) -> bool {
+        let running = &self.processes[process];
+        let Some(term) = running.term.as_ref().filter(|term| !term.over) else { return false };
+        let shown = match happening {
+            Happening::WatchLine(_, line) => lease_of_line(line),
+            Happening::Answer(_, Delivery::Response(response)) if response.status().is_success() => {
+                Lease::parse(response.body())
+            }
+            _ => None,
+        };
+        let Some(shown) = shown else { return false };
+        let newest = running.newest_seen.max(term.token);
+        let foreign = !shown.holder.is_empty() && shown.holder != running.identity;
+        if shown.version < newest {
+            return false;
+        }
+        self.processes[process].newest_seen = shown.version;
+        foreign
+    }
+
+    pub(super) fn check_step(
+        &mut self,
+        process: usize,
+        limits: Limits,
+        says_leader: bool,
+        saw_another_holder: bool,
+    ) {
+        let leads = limits.lead_for.is_some();
+        if saw_another_holder && leads {
+            self.violate("S10", format!("process {process} saw another holder, and leads on"));
+        }
+        if says_leader && !leads {
+            self.violate("S11", format!("process {process} says leader without leading"));
+        }
+        let told = self.log.processes[process].told.last();
+        if leads && matches!(told, Some(Told::Stopping | Told::Stopped) | None) {
+            self.violate("S9", format!("process {process} leads outside of a term"));
+        }
+    }
+
+    /// S6 and S7: what a write that was carried out found there.
+    pub(super) fn check_applied(&mut self, applied: &Applied) {
+        let Applied { process, operation, before, after, .. } = applied;
+        let identity = self.processes[*process].identity.clone();
+        match (operation, before) {
+            (Operation::Renew | Operation::Release, Some(before)) => {
+                let own = before.holder == identity && before.transitions == after.transitions;
+                if !own {
+                    let what = format!("{operation} of {identity} changed the record of {:?}", before.holder);
+                    self.violate("S6", what);
+                }
+            }
+            (_, None) => self.check_creation(*process),
+            (Operation::Acquire | Operation::Read | Operation::Watch, Some(_)) => {}
+        }
+    }
+
+    fn check_creation(&mut self, process: usize) {
+        let Some(&deleted) = self.log.deletions.last() else { return };
+        let plan = &self.plan.candidates[self.processes[process].machine];
+        let million = 1_000_000_u128;
+        let error = u128::try_from(plan.rate_error_ppm).unwrap_or(0);
+        let wait = plan.timing.lease_duration().as_nanos() * million / (million + error);
+        if u128::from(self.now.since(deleted).0) < wait {
+            self.violate("S7", format!("process {process} created the Lease too soon after its deletion"));
+        }
+    }
+}
+
+fn lease_of_line(line: &[u8]) -> Option<Lease> {
+    #[derive(serde::Deserialize)]
+    struct Frame<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        #[serde(borrow)]
+        object: &'a serde_json::value::RawValue,
+    }
+    let frame: Frame<'_> = serde_json::from_slice(line).ok()?;
+    if !matches!(frame.kind, "ADDED" | "MODIFIED") {
+        return None;
+    }
+    Lease::parse(frame.object.get().as_bytes())
+}

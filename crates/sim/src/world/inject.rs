@@ -1,0 +1,430 @@
+//! How faults strike: when, whom, for how long, and how they end.
+
+use std::time::Duration;
+
+use leasehold_history::Nanos;
+
+use super::log::{Healed, Window};
+use super::{Event, World};
+use crate::candidate::Happening;
+use crate::clocks::{Motion, after};
+use crate::fault::{FaultKind, Target};
+
+/// A fault that lasts.
+#[derive(Debug)]
+pub(super) struct Episode {
+    id: u64,
+    kind: FaultKind,
+    /// `None` for all.
+    machine: Option<usize>,
+    server: Option<usize>,
+    /// Of a thousand requests, how many it strikes.
+    permille: u64,
+}
+
+/// A fault that waits for its moment.
+#[derive(Debug)]
+pub(super) struct Armed {
+    kind: FaultKind,
+    window: Window,
+    until: Nanos,
+}
+
+impl World<'_> {
+    pub(super) fn plan_fault(&mut self, index: usize) {
+        let every = self.plan.faults[index].every;
+        let pause = self.chance.within(Duration::ZERO, every * 2);
+        self.queue.plan(after(self.now, pause), Event::Fault(index));
+    }
+
+    /// A fault strikes now, or waits for the next request of some kind.
+    pub(super) fn draw_fault(&mut self, index: usize) {
+        if self.healed {
+            return;
+        }
+        self.plan_fault(index);
+        let kind = self.plan.faults[index].kind;
+        let windows = [Window::Acquire, Window::Renew, Window::Release, Window::TakeOver];
+        if kind == FaultKind::KilledAtAcquire || self.chance.happens(600) {
+            let window = self.chance.pick(&windows);
+            let until = after(self.now, TRAP_LASTS);
+            self.armed.push(Armed { kind, window, until });
+        } else {
+            self.strike(kind, None);
+        }
+    }
+
+    /// A request of this kind is being sent: what has waited for it strikes.
+    pub(super) fn spring_traps(&mut self, process: usize, window: Window) {
+        let now = self.now;
+        self.armed.retain(|armed| armed.until > now);
+        let machine = self.processes[process].machine;
+        while let Some(index) = self
+            .armed
+            .iter()
+            .position(|armed| armed.window == window && armed.kind != FaultKind::KilledAtAcquire)
+        {
+            let armed = self.armed.swap_remove(index);
+            match armed.kind.target() {
+                Target::Path | Target::Servers => self.strike(armed.kind, Some(machine)),
+                Target::Watch | Target::Lease | Target::Process | Target::Machine => {
+                    // Not inside the step that sends, but while the request is on its way.
+                    let at = after(self.now, self.chance.millis(0, 2));
+                    self.queue.plan(at, Event::StrikeAt(armed.kind, machine));
+                }
+            }
+        }
+    }
+
+    /// An acquisition was carried out: whoever was to die before hearing of it dies.
+    pub(super) fn spring_acquire_traps(&mut self, process: usize) {
+        let trap = |armed: &Armed| armed.kind == FaultKind::KilledAtAcquire;
+        if let Some(index) = self.armed.iter().position(trap) {
+            let armed = self.armed.swap_remove(index);
+            let window = if armed.window == Window::TakeOver { Window::TakeOver } else { Window::Acquire };
+            self.count(FaultKind::KilledAtAcquire, window);
+            self.end_process(process, "is killed");
+        }
+    }
+
+    pub(super) fn strike(&mut self, kind: FaultKind, target: Option<usize>) {
+        if self.healed {
+            return;
+        }
+        let machine = target.unwrap_or_else(|| self.chance.index(self.machines.len()));
+        self.trace.note(self.now, machine, "suffers", 0);
+        self.trace.explain(|| kind.name().to_owned());
+        match kind.target() {
+            Target::Path => self.begin_episode(kind, Some(machine), None),
+            Target::Servers => self.strike_servers(kind),
+            Target::Watch => self.strike_watch(kind, machine),
+            Target::Lease => {
+                self.count_now(kind, machine);
+                self.strike_lease(kind);
+            }
+            Target::Process => self.strike_process(kind, machine),
+            Target::Machine => {
+                self.count_now(kind, machine);
+                self.strike_machine(kind, machine);
+            }
+        }
+    }
+
+    fn begin_episode(&mut self, kind: FaultKind, machine: Option<usize>, server: Option<usize>) {
+        let id = self.next_episode;
+        self.next_episode += 1;
+        let permille = self.chance.pick(&[1_000, 1_000, 500, 200]);
+        self.episodes.push(Episode { id, kind, machine, server, permille });
+        let lasts = self.chance.spread(Duration::from_millis(200), Duration::from_secs(120));
+        self.queue.plan(after(self.now, lasts), Event::EpisodeEnds(id));
+    }
+
+    pub(super) fn end_episode(&mut self, id: u64) {
+        self.episodes.retain(|episode| episode.id != id);
+    }
+
+    fn strike_servers(&mut self, kind: FaultKind) {
+        let lasts = self.chance.millis(500, 20_000);
+        match kind {
+            FaultKind::ServerRestart => {
+                let server = self.chance.index(self.plan.servers);
+                self.count(kind, self.calm_window());
+                self.servers.list[server].down_until = after(self.now, lasts);
+                self.streams_of_server(Some(server)).into_iter().for_each(|stream| self.end_stream(stream));
+            }
+            FaultKind::AllServersDown => {
+                self.count(kind, self.calm_window());
+                let until = after(self.now, lasts);
+                self.servers.list.iter_mut().for_each(|server| server.down_until = until);
+                self.streams_of_server(None).into_iter().for_each(|stream| self.end_stream(stream));
+            }
+            FaultKind::StoreStalls => {
+                self.servers.stalled_until = after(self.now, self.chance.millis(1_000, 5_000));
+            }
+            FaultKind::StoreRestored => self.restore_store(),
+            FaultKind::Compaction => {
+                self.count(kind, self.calm_window());
+                let revision = self.servers.store.revision();
+                self.servers.store.compact(revision);
+            }
+            FaultKind::LaggingCache => {
+                let server = self.chance.index(self.plan.servers);
+                self.count(kind, self.calm_window());
+                self.begin_episode(kind, None, Some(server));
+            }
+            kind => {
+                let machine = self.chance.index(self.machines.len());
+                let machine = self.chance.happens(500).then_some(machine);
+                self.begin_episode(kind, machine, None);
+            }
+        }
+    }
+
+    fn restore_store(&mut self) {
+        match self.servers.backup.take() {
+            Some((store, lease)) => {
+                self.count(FaultKind::StoreRestored, self.calm_window());
+                self.servers.store = store;
+                self.servers.lease = lease;
+                self.streams_of_server(None).into_iter().for_each(|stream| self.end_stream(stream));
+            }
+            None => {
+                self.servers.backup = Some((self.servers.store.clone(), self.servers.lease.clone()));
+                let at = after(self.now, self.chance.millis(1_000, 120_000));
+                self.queue.plan(at, Event::Strike(FaultKind::StoreRestored));
+            }
+        }
+    }
+
+    fn strike_watch(&mut self, kind: FaultKind, machine: usize) {
+        self.count_now(kind, machine);
+        if kind == FaultKind::WatchRefused {
+            return self.begin_episode(kind, Some(machine), None);
+        }
+        let Some(process) = self.machines[machine].process else { return };
+        let Some((_, stream)) = self.processes[process].watch else { return };
+        match kind {
+            FaultKind::WatchClosed => self.end_stream(stream),
+            FaultKind::WatchGone => self.plan_line(stream, GONE.to_vec()),
+            FaultKind::WatchSilent => self.streams[stream].silent = true,
+            FaultKind::WatchBookmarks => self.streams[stream].bookmarks_only = true,
+            FaultKind::WatchReplay => {
+                if let Some(line) = self.streams[stream].old_line.clone() {
+                    self.plan_line(stream, line);
+                }
+            }
+            _ => self.plan_line(stream, br#"{"type":"MODIFIED","object":{}}"#.to_vec()),
+        }
+    }
+
+    fn strike_process(&mut self, kind: FaultKind, machine: usize) {
+        if kind == FaultKind::SlowWrites {
+            return self.begin_episode(kind, Some(machine), None);
+        }
+        if kind == FaultKind::StubbornWork {
+            self.machines[machine].stubborn_terms += 1;
+            return;
+        }
+        // These are about leaders most of the time.
+        let leader = (0..self.processes.len()).find(|&process| self.processes[process].leads_at(self.now));
+        let own = self.machines[machine].process;
+        let prefers_leader = self.chance.happens(600);
+        let Some(process) = leader.filter(|_| prefers_leader).or(own) else { return };
+        self.count_now(kind, self.processes[process].machine);
+        match kind {
+            FaultKind::Killed | FaultKind::KilledAtAcquire => self.end_process(process, "is killed"),
+            FaultKind::StoppedGracefully => self.command(process, Happening::Stop),
+            FaultKind::StepDown => self.command(process, Happening::StepDown),
+            FaultKind::Frozen => {
+                let lasts = self.chance.spread(Duration::from_millis(100), Duration::from_secs(600));
+                self.processes[process].frozen_by_signal = true;
+                self.freeze(process);
+                let machine = self.processes[process].machine;
+                self.queue.plan(after(self.now, lasts), Event::Thaw { machine, process: Some(process) });
+            }
+            FaultKind::DriverStarved => {
+                let lasts = self.chance.spread(Duration::from_millis(100), Duration::from_secs(30));
+                self.processes[process].starved_until = after(self.now, lasts);
+            }
+            _ => {
+                if let Some(number) = self.processes[process].work.as_ref().map(|work| work.number) {
+                    self.end_work(process, number);
+                }
+            }
+        }
+    }
+
+    fn freeze(&mut self, process: usize) {
+        let now = self.now;
+        let running = &mut self.processes[process];
+        if running.alive && running.frozen_since.is_none() {
+            running.frozen_since = Some(now);
+            self.trace.note(now, process, "freezes", 0);
+        }
+    }
+
+    /// The end of a freeze, unless something else still holds the process.
+    pub(super) fn thaw(&mut self, machine: usize, process: Option<usize>) {
+        match process {
+            Some(process) => self.processes[process].frozen_by_signal = false,
+            None => self.change_clocks(machine, |clocks, now| clocks.set_motion(now, Motion::Runs)),
+        }
+        let Some(process) = process.or(self.machines[machine].process) else { return };
+        let runs = self.machines[machine].clocks.motion() == Motion::Runs;
+        let running = &mut self.processes[process];
+        if !runs || running.frozen_by_signal || !running.alive {
+            return;
+        }
+        let Some(since) = running.frozen_since.take() else { return };
+        self.log.processes[process].frozen.push((since, self.now));
+        self.trace.note(self.now, process, "thaws", 0);
+        // Its threads start to run in any order.
+        let deferred = std::mem::take(&mut self.processes[process].deferred);
+        for event in deferred.into_iter().chain([Event::Driver(process), Event::Watchdog(process)]) {
+            let at = after(self.now, self.chance.millis(0, 20));
+            self.queue.plan(at, event);
+        }
+    }
+
+    fn strike_machine(&mut self, kind: FaultKind, machine: usize) {
+        let error = self.plan.candidates[machine].rate_error_ppm;
+        let hour = 3_600_000_000_000;
+        match kind {
+            FaultKind::Suspend => self.halt(machine, Motion::Suspended, Duration::from_secs(600)),
+            FaultKind::MachinePaused => self.halt(machine, Motion::Stopped, Duration::from_secs(600)),
+            FaultKind::Reboot => {
+                if let Some(process) = self.machines[machine].process {
+                    self.end_process(process, "goes down with its machine");
+                }
+                self.machines[machine].clocks.reboot(self.now);
+            }
+            FaultKind::WallForward | FaultKind::WallBack => {
+                let most = Duration::from_secs(3_600);
+                let step = self.chance.spread(Duration::from_millis(10), most).as_nanos();
+                let step = i64::try_from(step).unwrap_or(hour);
+                let step = if kind == FaultKind::WallBack { -step } else { step };
+                self.change_clocks(machine, |clocks, now| clocks.step_wall(now, step));
+            }
+            FaultKind::WallTo1970 => {
+                self.change_clocks(machine, |clocks, now| clocks.set_wall_to_1970(now));
+            }
+            FaultKind::LeapSecond => {
+                self.change_clocks(machine, |clocks, now| clocks.step_wall(now, -1_000_000_000));
+            }
+            _ => {
+                let most = if kind == FaultKind::RateChange { error } else { 999_000 };
+                let (raw, boottime) = (self.chance.either_way(most), self.chance.either_way(most));
+                self.change_clocks(machine, |clocks, now| clocks.set_rates(now, raw, boottime));
+            }
+        }
+    }
+
+    fn halt(&mut self, machine: usize, motion: Motion, most: Duration) {
+        if self.machines[machine].clocks.motion() != Motion::Runs {
+            return;
+        }
+        self.change_clocks(machine, |clocks, now| clocks.set_motion(now, motion));
+        if let Some(process) = self.machines[machine].process {
+            self.freeze(process);
+        }
+        let lasts = self.chance.spread(Duration::from_millis(100), most);
+        self.queue.plan(after(self.now, lasts), Event::Thaw { machine, process: None });
+    }
+
+    /// Changes the course of a machine's clocks, and everything that was computed from it.
+    pub(super) fn change_clocks(
+        &mut self,
+        machine: usize,
+        change: impl FnOnce(&mut crate::clocks::Clocks, Nanos),
+    ) {
+        let process = self.machines[machine].process;
+        if let Some(process) = process {
+            self.settle_belief(process);
+        }
+        change(&mut self.machines[machine].clocks, self.now);
+        if let Some(process) = process {
+            self.renew_belief(process);
+            self.plan_timer(process);
+            self.replan_watchdog(process);
+        }
+    }
+
+    /// All faults end, but for what is on its way and for watches that are silent.
+    pub(super) fn heal(&mut self) {
+        self.trace.note(self.now, 0, "all faults end", 0);
+        self.healed = true;
+        self.episodes.clear();
+        self.armed.clear();
+        self.servers.stalled_until = self.now;
+        let now = self.now;
+        self.servers.list.iter_mut().for_each(|server| server.down_until = now);
+        self.end_strategy();
+        for machine in 0..self.machines.len() {
+            let plan = &self.plan.candidates[machine];
+            let (raw, boottime) = (plan.raw_ppm, plan.boottime_ppm);
+            self.change_clocks(machine, |clocks, now| clocks.set_rates(now, raw, boottime));
+            self.machines[machine].stubborn_terms = 0;
+            let process = self.machines[machine].process;
+            if let Some(process) = process {
+                self.processes[process].frozen_by_signal = false;
+                self.processes[process].starved_until = now;
+                self.queue.plan(now, Event::Driver(process));
+            }
+            self.queue.plan(now, Event::Thaw { machine, process: None });
+            if process.is_none() {
+                self.queue.plan(now, Event::StartProcess(machine));
+            }
+        }
+        self.log.healed = Some(Healed { at: now, lease: self.servers.lease.clone() });
+    }
+
+    /// The faults of the way and of the servers that strike this request of a process.
+    pub(super) fn faults_on(&mut self, process: usize) -> Vec<FaultKind> {
+        let machine = self.processes[process].machine;
+        let mut kinds = Vec::new();
+        for index in 0..self.episodes.len() {
+            let Episode { kind, machine: struck, permille, .. } = self.episodes[index];
+            let about_requests = matches!(kind.target(), Target::Path | Target::Servers);
+            let here = struck.is_none_or(|struck| struck == machine);
+            if about_requests && here && self.chance.happens(permille) {
+                kinds.push(kind);
+            }
+        }
+        kinds
+    }
+
+    /// Whether a fault of this kind is on and strikes this process now.
+    pub(super) fn strikes(&mut self, process: usize, kind: FaultKind) -> bool {
+        let machine = self.processes[process].machine;
+        let found = self.episodes.iter().find(|episode| {
+            episode.kind == kind && episode.machine.is_none_or(|struck| struck == machine)
+        });
+        let Some(permille) = found.map(|episode| episode.permille) else { return false };
+        let strikes = self.chance.happens(permille);
+        if strikes {
+            self.count_now(kind, machine);
+        }
+        strikes
+    }
+
+    pub(super) fn is_cut_off(&self, process: usize) -> bool {
+        let machine = self.processes[process].machine;
+        self.episodes.iter().any(|episode| {
+            matches!(episode.kind, FaultKind::Partition | FaultKind::AnswersLost | FaultKind::HalfOpen)
+                && episode.machine == Some(machine)
+        })
+    }
+
+    pub(super) fn cure_half_open(&mut self, machine: usize) {
+        self.episodes.retain(|episode| {
+            episode.kind != FaultKind::HalfOpen || episode.machine != Some(machine)
+        });
+    }
+
+    pub(super) fn lag_of(&mut self, server: usize) -> Duration {
+        let lags = self.episodes.iter().any(|episode| episode.server == Some(server));
+        if lags { self.chance.millis(0, 20_000) } else { self.chance.millis(0, 3) }
+    }
+
+    pub(super) fn count(&mut self, kind: FaultKind, window: Window) {
+        *self.log.matrix.entry((kind, window)).or_default() += 1;
+    }
+
+    /// Counts a fault by what its machine is doing.
+    fn count_now(&mut self, kind: FaultKind, machine: usize) {
+        let stopping = self.machines[machine].process.is_some_and(|process| {
+            self.processes[process].stopping && self.processes[process].work.is_some()
+        });
+        let window = match self.latest_operation(machine) {
+            Some(window) => window,
+            None if stopping => Window::Release,
+            None => self.calm_window(),
+        };
+        self.count(kind, window);
+    }
+}
+
+const GONE: &[u8] =
+    br#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old resource version"}}"#;
+/// A trap that was not sprung is taken away.
+const TRAP_LASTS: Duration = Duration::from_secs(300);

@@ -1,0 +1,156 @@
+//! What really happened in a world, in true time, for the judges. No candidate ever sees it.
+
+use std::collections::BTreeMap;
+
+use leasehold_election::Operation;
+use leasehold_history::Nanos;
+
+use crate::fault::FaultKind;
+
+/// Everything the judges need.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) processes: Vec<ProcessLog>,
+    pub(crate) terms: Vec<TermLog>,
+    pub(crate) works: Vec<WorkLog>,
+    pub(crate) applied: Vec<Applied>,
+    /// When the Lease came to be missing.
+    pub(crate) deletions: Vec<Nanos>,
+    pub(crate) register: RegisterCounts,
+    /// Rules that were seen broken as it happened.
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) matrix: BTreeMap<(FaultKind, Window), u64>,
+    pub(crate) requests: u64,
+    pub(crate) renewals: u64,
+    pub(crate) healed: Option<Healed>,
+}
+
+/// The state of affairs when all faults ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Healed {
+    pub(crate) at: Nanos,
+    pub(crate) lease: Option<Lease>,
+}
+
+/// One process from start to end.
+#[derive(Debug)]
+pub(crate) struct ProcessLog {
+    pub(crate) begin: Nanos,
+    pub(crate) machine: usize,
+    pub(crate) end: Option<Nanos>,
+    /// While it was stopped, nothing of it ran.
+    pub(crate) frozen: Vec<(Nanos, Nanos)>,
+    pub(crate) told: Vec<crate::candidate::Told>,
+}
+
+impl ProcessLog {
+    pub(crate) fn new(begin: Nanos, machine: usize) -> Self {
+        Self { begin, machine, end: None, frozen: Vec::new(), told: Vec::new() }
+    }
+}
+
+/// A time in which `is_leader()` of one process would have said yes.
+#[derive(Clone, Debug)]
+pub(crate) struct TermLog {
+    pub(crate) process: usize,
+    pub(crate) token: u64,
+    pub(crate) begin: Nanos,
+    pub(crate) end: Nanos,
+}
+
+/// A time in which work of one process existed.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkLog {
+    pub(crate) process: usize,
+    pub(crate) begin: Nanos,
+    pub(crate) end: Nanos,
+}
+
+/// The Lease as stored, as far as rules ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) uid: String,
+    pub(crate) version: u64,
+    pub(crate) holder: String,
+    pub(crate) transitions: Option<i32>,
+    pub(crate) acquire_time: Option<String>,
+    pub(crate) renew_time: Option<String>,
+    pub(crate) seconds: Option<i32>,
+    pub(crate) marked: bool,
+    pub(crate) strategy: bool,
+}
+
+impl Lease {
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        let record = leasehold_election::Record::parse(body).ok()?;
+        Some(Self {
+            uid: record.uid.clone(),
+            version: record.resource_version,
+            holder: record.holder().unwrap_or("").to_owned(),
+            transitions: record.transitions,
+            acquire_time: record.acquire_time.clone(),
+            renew_time: record.renew_time.clone(),
+            seconds: record.lease_duration_seconds,
+            marked: record.is_marked(),
+            strategy: record.strategy.is_some(),
+        })
+    }
+}
+
+/// A write of a candidate that the store carried out.
+#[derive(Clone, Debug)]
+pub(crate) struct Applied {
+    pub(crate) at: Nanos,
+    pub(crate) process: usize,
+    pub(crate) operation: Operation,
+    pub(crate) before: Option<Lease>,
+    pub(crate) after: Lease,
+}
+
+/// What the fenced register has seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RegisterCounts {
+    pub(crate) tried: u64,
+    pub(crate) stale_refused: u64,
+    pub(crate) stale_passed: u64,
+    pub(crate) good_refused: u64,
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub(crate) rule: &'static str,
+    pub(crate) at: Nanos,
+    pub(crate) what: String,
+}
+
+/// What was under way when a fault struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Window {
+    /// Nothing but reads and watches.
+    Idle,
+    /// An acquisition of a free Lease.
+    Acquire,
+    /// A renewal.
+    Renew,
+    /// A release, or a planned stop that leads to one.
+    Release,
+    /// The wait for a holder that is gone, or the acquisition from it.
+    TakeOver,
+}
+
+impl Window {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Idle, Self::Acquire, Self::Renew, Self::Release, Self::TakeOver];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Acquire => "acquire",
+            Self::Renew => "renew",
+            Self::Release => "release",
+            Self::TakeOver => "take_over",
+        }
+    }
+}

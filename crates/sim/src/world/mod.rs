@@ -1,0 +1,255 @@
+//! One world: machines, processes, networks, API servers over one store, and everything that goes wrong, in one thread
+//! and on one queue of true time.
+//!
+//! A simulated process behaves as `leasehold`'s driver, watchdog and leadership do: limits are published before effects
+//! are carried out, timers run on BOOTTIME, the watchdog ends work by max(RAW, BOOTTIME), and what a check has once found
+//! over stays over.
+
+mod checks;
+mod edits;
+mod inject;
+mod log;
+mod network;
+mod process;
+mod servers;
+mod watching;
+mod work;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use leasehold_history::Nanos;
+
+use crate::candidate::{Candidate, Ours};
+use crate::chance::Chance;
+use crate::clocks::{Clocks, after};
+use crate::mutants::Mutant;
+use crate::plan::{CandidatePlan, Plan};
+use crate::queue::Queue;
+use crate::trace::Trace;
+use inject::{Armed, Episode};
+pub(crate) use log::{Applied, Lease, Log, TermLog, Violation, Window, WorkLog};
+use network::Flight;
+use process::Process;
+use servers::Servers;
+use watching::Stream;
+use work::Register;
+
+/// Makes the mutant of each process, if any.
+pub(crate) type MakeMutant<'a> = &'a dyn Fn() -> Option<Box<dyn Mutant>>;
+
+/// Something that will happen.
+#[derive(Debug)]
+enum Event {
+    /// A process's timer, or anything else after which its driver looks around.
+    Driver(usize),
+    Watchdog(usize),
+    Act(usize, u64),
+    WorkEnds(usize, u64),
+    Register { process: usize, token: u64, value: u64 },
+    Arrive { flight: u64, again: bool },
+    Answer { flight: u64 },
+    Pump(usize),
+    Line(usize, Vec<u8>),
+    StreamEnds(usize),
+    StartProcess(usize),
+    Thaw { machine: usize, process: Option<usize> },
+    Fault(usize),
+    Strike(crate::fault::FaultKind),
+    StrikeAt(crate::fault::FaultKind, usize),
+    StrategyEnds,
+    EpisodeEnds(u64),
+    Touch(Nanos),
+    Heal,
+}
+
+/// One machine.
+#[derive(Debug)]
+struct Machine {
+    clocks: Clocks,
+    process: Option<usize>,
+    server: usize,
+    incarnations: u64,
+    /// The next terms' work does not stop when asked.
+    stubborn_terms: u64,
+}
+
+pub(crate) struct World<'a> {
+    plan: Plan,
+    make_mutant: MakeMutant<'a>,
+    now: Nanos,
+    queue: Queue<Event>,
+    chance: Chance,
+    trace: Trace,
+    machines: Vec<Machine>,
+    processes: Vec<Process>,
+    servers: Servers,
+    flights: BTreeMap<u64, Flight>,
+    next_flight: u64,
+    streams: Vec<Stream>,
+    register: Register,
+    episodes: Vec<Episode>,
+    next_episode: u64,
+    armed: Vec<Armed>,
+    healed: bool,
+    log: Log,
+}
+
+/// What is left of a world.
+pub(crate) struct Outcome {
+    pub(crate) plan: Plan,
+    pub(crate) log: Log,
+    pub(crate) hash: String,
+    pub(crate) trace: Vec<String>,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(plan: Plan, make_mutant: MakeMutant<'a>, with_text: bool) -> Self {
+        let mut chance = Chance::new(plan.seed ^ 0x5eed_0fac);
+        let servers = Servers::new(plan.servers, &mut chance);
+        let machines = plan.candidates.iter().map(Machine::new).collect();
+        let mut world = Self {
+            make_mutant,
+            now: Nanos(0),
+            queue: Queue::new(),
+            chance,
+            trace: Trace::new(with_text),
+            machines,
+            processes: Vec::new(),
+            servers,
+            flights: BTreeMap::new(),
+            next_flight: 0,
+            streams: Vec::new(),
+            register: Register::default(),
+            episodes: Vec::new(),
+            next_episode: 0,
+            armed: Vec::new(),
+            healed: false,
+            log: Log::default(),
+            plan,
+        };
+        world.begin();
+        world
+    }
+
+    /// Lets the world run to its end.
+    pub(crate) fn run(mut self) -> Outcome {
+        let end = after(Nanos(0), self.plan.length);
+        while let Some((at, event)) = self.queue.pop_until(end) {
+            self.now = at;
+            self.handle(event);
+        }
+        self.now = end;
+        self.finish()
+    }
+
+    fn begin(&mut self) {
+        if self.plan.pre_created {
+            self.create_lease();
+        }
+        for machine in 0..self.machines.len() {
+            let server = self.chance.index(self.plan.servers);
+            self.machines[machine].server = server;
+            let at = after(self.now, self.chance.millis(0, 2_000));
+            self.queue.plan(at, Event::StartProcess(machine));
+        }
+        for index in 0..self.plan.faults.len() {
+            self.plan_fault(index);
+        }
+        self.queue.plan(after(Nanos(0), self.plan.heal_at), Event::Heal);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Driver(process) => self.run_driver(process),
+            Event::Watchdog(process) => self.run_watchdog(process),
+            Event::Act(process, term) => self.act(process, term),
+            Event::WorkEnds(process, term) => self.end_work(process, term),
+            Event::Register { process, token, value } => self.write_register(process, token, value),
+            Event::Arrive { flight, again } => self.arrive(flight, again),
+            Event::Answer { flight } => self.answer(flight),
+            Event::Pump(stream) => self.pump(stream),
+            Event::Line(stream, line) => self.deliver_line(stream, line),
+            Event::StreamEnds(stream) => self.end_stream(stream),
+            Event::StartProcess(machine) => self.start_process(machine),
+            Event::Thaw { machine, process } => self.thaw(machine, process),
+            Event::Fault(index) => self.draw_fault(index),
+            Event::Strike(kind) => self.strike(kind, None),
+            Event::StrikeAt(kind, machine) => self.strike(kind, Some(machine)),
+            Event::StrategyEnds => self.end_strategy(),
+            Event::EpisodeEnds(id) => self.end_episode(id),
+            Event::Touch(until) => self.touch_labels(until),
+            Event::Heal => self.heal(),
+        }
+    }
+
+    fn start_process(&mut self, machine: usize) {
+        if self.machines[machine].process.is_some() {
+            return;
+        }
+        let process = self.processes.len();
+        let reading = self.machines[machine].clocks.reading(self.now);
+        let secret = leasehold_election::Secret::from_random(self.chance.bytes());
+        let config = self.plan.candidates[machine].config(machine, &secret);
+        let identity = config.identity.as_str().to_owned();
+        let candidate: Box<dyn Candidate> = Box::new(Ours::new(config, reading, (self.make_mutant)()));
+        self.processes.push(Process::new(machine, identity, candidate));
+        self.machines[machine].process = Some(process);
+        self.machines[machine].incarnations += 1;
+        self.log.processes.push(log::ProcessLog::new(self.now, machine));
+        self.trace.note(self.now, process, "starts on machine", machine as u64);
+        self.step(process, crate::candidate::Happening::Start);
+    }
+
+    fn finish(mut self) -> Outcome {
+        for process in 0..self.processes.len() {
+            self.settle_belief(process);
+            if let Some(work) = self.processes[process].work.take() {
+                self.log.works[work.log].end = self.now;
+            }
+        }
+        let Self { plan, mut log, trace, register, .. } = self;
+        log.register = register.counts;
+        let (hash, trace) = trace.finish();
+        Outcome { plan, log, hash, trace }
+    }
+}
+
+impl Machine {
+    fn new(plan: &CandidatePlan) -> Self {
+        let offset = i64::try_from(plan.wall_offset.as_nanos()).unwrap_or(0);
+        Self {
+            clocks: Clocks::new(plan.uptime, plan.raw_ppm, plan.boottime_ppm, offset),
+            process: None,
+            server: 0,
+            incarnations: 0,
+            stubborn_terms: 0,
+        }
+    }
+}
+
+impl CandidatePlan {
+    fn config(&self, machine: usize, secret: &leasehold_election::Secret) -> leasehold_election::Config {
+        use leasehold_election::{Config, Identity, LeaseName};
+        let identity = match &self.identity {
+            Some(text) => Identity::explicit(text, secret).expect("a name is no empty identity"),
+            None => Identity::of_process(&format!("db-{machine}"), None, secret),
+        };
+        let lease = LeaseName::new(NAMESPACE, LEASE).expect("both names are valid");
+        Config {
+            stop_timeout: self.stop_timeout,
+            on_missing: self.on_missing,
+            peers: self.peers,
+            priority: self.priority,
+            mode: self.mode,
+            ..Config::new(lease, identity, self.timing.clone())
+        }
+    }
+}
+
+const NAMESPACE: &str = "prod";
+const LEASE: &str = "db";
+/// Longer than any world.
+const NEVER: Nanos = Nanos(u64::MAX);
+/// How late a thread of a loaded machine wakes up.
+const WAKE_LATE: Duration = Duration::from_millis(2);

@@ -1,0 +1,395 @@
+//! A process: inbox, driver, published limits and watchdog, as `leasehold` has them.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use leasehold_election::{Limits, Reading};
+use leasehold_history::Nanos;
+
+use super::log::{TermLog, Violation};
+use super::work::Work;
+use super::{Event, NEVER, WAKE_LATE, World};
+use crate::candidate::{Act, Candidate, Happening, Told, Turn};
+use crate::clocks::after;
+
+/// One process, from start to end.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) machine: usize,
+    pub(super) identity: String,
+    pub(super) candidate: Box<dyn Candidate>,
+    pub(super) alive: bool,
+    pub(super) frozen_by_signal: bool,
+    pub(super) frozen_since: Option<Nanos>,
+    pub(super) starved_until: Nanos,
+    commands: VecDeque<Happening>,
+    found_over: bool,
+    inbox: VecDeque<Happening>,
+    /// When to wake up, on BOOTTIME.
+    wake_at: Option<Duration>,
+    /// What fell due while the process was frozen.
+    pub(super) deferred: Vec<Event>,
+    pub(super) term: Option<Term>,
+    pub(super) work: Option<Work>,
+    watchdog: Option<(Reading, Duration)>,
+    watchdog_planned: Nanos,
+    pub(super) flights: BTreeSet<u64>,
+    pub(super) watch: Option<(u64, usize)>,
+    pub(super) stopping: bool,
+    pub(super) newest_seen: u64,
+}
+
+/// The present term, as the process publishes it to its work.
+#[derive(Debug)]
+pub(super) struct Term {
+    pub(super) token: u64,
+    from: Reading,
+    limits: Limits,
+    pub(super) over: bool,
+    /// True time at which a check would first say no.
+    ends: Nanos,
+    log: usize,
+}
+
+impl Process {
+    pub(super) fn new(machine: usize, identity: String, candidate: Box<dyn Candidate>) -> Self {
+        Self {
+            machine,
+            identity,
+            candidate,
+            alive: true,
+            frozen_by_signal: false,
+            frozen_since: None,
+            starved_until: Nanos(0),
+            commands: VecDeque::new(),
+            found_over: false,
+            inbox: VecDeque::new(),
+            wake_at: None,
+            deferred: Vec::new(),
+            term: None,
+            work: None,
+            watchdog: None,
+            watchdog_planned: NEVER,
+            flights: BTreeSet::new(),
+            watch: None,
+            stopping: false,
+            newest_seen: 0,
+        }
+    }
+
+    pub(super) fn push_input(&mut self, happening: Happening) {
+        self.inbox.push_back(happening);
+    }
+
+    pub(super) fn leads_at(&self, now: Nanos) -> bool {
+        self.alive && self.term.as_ref().is_some_and(|term| !term.over && now < term.ends)
+    }
+}
+
+impl World<'_> {
+    pub(super) fn reading(&self, process: usize) -> Reading {
+        let process = &self.processes[process];
+        self.machines[process.machine].clocks.seen(process.candidate.sight(), self.now)
+    }
+
+    /// Something arrives for the driver.
+    pub(super) fn send_input(&mut self, process: usize, happening: Happening) {
+        self.processes[process].inbox.push_back(happening);
+        self.run_driver(process);
+    }
+
+    pub(super) fn command(&mut self, process: usize, command: Happening) {
+        self.processes[process].commands.push_back(command);
+        self.queue.plan(self.now, Event::Driver(process));
+    }
+
+    /// Lets the driver take what there is, in the order of its `select!`: commands, a term found over, what came, the
+    /// timer.
+    pub(super) fn run_driver(&mut self, process: usize) {
+        loop {
+            if !self.can_run(process) {
+                return;
+            }
+            let boottime = self.machines[self.processes[process].machine].clocks.reading(self.now).boottime;
+            let running = &mut self.processes[process];
+            let happening = if let Some(command) = running.commands.pop_front() {
+                command
+            } else if std::mem::take(&mut running.found_over) {
+                Happening::Wake
+            } else if let Some(happening) = running.inbox.pop_front() {
+                happening
+            } else if running.wake_at.is_some_and(|at| boottime >= at) {
+                Happening::Wake
+            } else {
+                return;
+            };
+            self.turn(process, happening);
+        }
+    }
+
+    /// Whether the driver's thread gets to run; otherwise it is planned for when it will.
+    fn can_run(&mut self, process: usize) -> bool {
+        let running = &mut self.processes[process];
+        if !running.alive {
+            return false;
+        }
+        if running.frozen_since.is_some() {
+            if !running.deferred.iter().any(|event| matches!(event, Event::Driver(_))) {
+                running.deferred.push(Event::Driver(process));
+            }
+            return false;
+        }
+        if self.now < running.starved_until {
+            self.queue.plan(running.starved_until, Event::Driver(process));
+            return false;
+        }
+        true
+    }
+
+    fn turn(&mut self, process: usize, happening: Happening) {
+        let found_over = self.processes[process].term.as_ref().is_some_and(|term| term.over);
+        let says_leader = self.step(process, happening);
+        if found_over && says_leader {
+            self.step(process, Happening::StepDown);
+        }
+    }
+
+    /// One call of the candidate, and what follows from it.
+    pub(super) fn step(&mut self, process: usize, happening: Happening) -> bool {
+        if !self.processes[process].alive {
+            return false;
+        }
+        let foreign = self.shows_another_holder(process, &happening);
+        let now = self.reading(process);
+        let chance = self.chance.number();
+        let Turn { acts, wake_after, limits, says_leader } =
+            self.processes[process].candidate.handle(now, chance, happening);
+        self.publish(process, now, limits);
+        let (mut kill, mut finished) = (false, false);
+        for act in acts {
+            match act {
+                Act::KillWork => kill = true,
+                Act::Finish => finished = true,
+                act => self.carry_out(process, act, now, limits),
+            }
+        }
+        self.check_step(process, limits, says_leader, foreign);
+        let kill_in = if kill { Some(Duration::ZERO) } else { limits.kill_in };
+        let has_work = self.processes[process].work.is_some();
+        self.arm_watchdog(process, now, kill_in.filter(|_| has_work));
+        self.set_timer(process, now, wake_after.unwrap_or(IDLE_MAX).min(IDLE_MAX));
+        if finished {
+            self.end_process(process, "finishes");
+        }
+        says_leader
+    }
+
+    fn carry_out(&mut self, process: usize, act: Act, now: Reading, limits: Limits) {
+        match act {
+            Act::Send { id, request, fresh, operation } => {
+                self.send(process, id, request, fresh, operation);
+            }
+            Act::Abandon(id) => self.abandon(process, id),
+            Act::OpenWatch(id, request) => self.open_watch(process, id, &request),
+            Act::CloseWatch(id) => {
+                if self.processes[process].watch.is_some_and(|(open, _)| open == id) {
+                    self.drop_watch(process);
+                }
+            }
+            Act::StartWork { token } => self.start_term(process, token, now, limits),
+            Act::StopWork { planned } => {
+                self.processes[process].stopping = planned;
+                self.end_belief(process);
+                self.stop_work(process);
+            }
+            Act::Told(told) => self.tell(process, told),
+            Act::KillWork | Act::Finish => {}
+        }
+    }
+
+    fn tell(&mut self, process: usize, told: Told) {
+        self.log.processes[process].told.push(told);
+        let word = match told {
+            Told::Started => "says started",
+            Told::Stopping => "says stopping",
+            Told::Stopped => "says stopped",
+        };
+        self.trace.note(self.now, process, word, 0);
+        if told == Told::Stopped {
+            self.processes[process].stopping = false;
+            self.end_belief(process);
+            self.processes[process].term = None;
+        }
+    }
+
+    fn start_term(&mut self, process: usize, token: u64, from: Reading, limits: Limits) {
+        self.trace.note(self.now, process, "leads with token", token);
+        self.settle_belief(process);
+        let log = self.log.terms.len();
+        self.log.terms.push(TermLog { process, token, begin: self.now, end: self.now });
+        let over = limits.lead_for.is_none();
+        self.processes[process].term =
+            Some(Term { token, from, limits, over, ends: self.now, log });
+        self.processes[process].stopping = false;
+        self.renew_belief(process);
+        self.start_work(process, token);
+    }
+
+    fn publish(&mut self, process: usize, from: Reading, limits: Limits) {
+        if self.processes[process].term.is_none() {
+            return;
+        }
+        self.settle_belief(process);
+        let final_end = self.processes[process].candidate.end_is_final();
+        let Some(term) = &mut self.processes[process].term else { return };
+        if limits.lead_for.is_none() {
+            term.over = true;
+        } else if !final_end {
+            term.over = false;
+        }
+        term.from = from;
+        term.limits = limits;
+        self.renew_belief(process);
+    }
+
+    /// Writes down until when the process has led so far.
+    pub(super) fn settle_belief(&mut self, process: usize) {
+        let Some(term) = &self.processes[process].term else { return };
+        if !term.over {
+            let end = &mut self.log.terms[term.log].end;
+            *end = (*end).max(term.ends.min(self.now));
+        }
+    }
+
+    /// Computes anew until when the process will lead, after its limits or its clocks have changed.
+    pub(super) fn renew_belief(&mut self, process: usize) {
+        let clocks = &self.machines[self.processes[process].machine].clocks;
+        let Some(term) = &self.processes[process].term else { return };
+        let lead_for = term.limits.lead_for.unwrap_or_default();
+        let sight = self.processes[process].candidate.sight();
+        let ends = clocks.when_led(sight, &term.from, lead_for, self.now).unwrap_or(NEVER);
+        if let Some(term) = &mut self.processes[process].term {
+            term.ends = ends;
+        }
+    }
+
+    pub(super) fn end_belief(&mut self, process: usize) {
+        self.settle_belief(process);
+        if let Some(term) = &mut self.processes[process].term {
+            term.over = true;
+        }
+    }
+
+    /// What `Leadership::check` does: reads the clocks; once over is for ever over.
+    pub(super) fn check(&mut self, process: usize) -> bool {
+        let now = self.reading(process);
+        let running = &self.processes[process];
+        let Some(term) = &running.term else { return false };
+        if term.over {
+            return false;
+        }
+        let leads = now.elapsed_for_leading(&term.from) < term.limits.lead_for.unwrap_or_default();
+        if !leads {
+            self.end_belief(process);
+            self.processes[process].found_over = true;
+            self.queue.plan(self.now, Event::Driver(process));
+        }
+        leads
+    }
+
+    fn set_timer(&mut self, process: usize, now: Reading, wake_after: Duration) {
+        let wake_at = now.boottime + wake_after.max(Duration::from_nanos(1));
+        self.processes[process].wake_at = Some(wake_at);
+        self.plan_timer(process);
+    }
+
+    /// Plans the timer as the clocks run now.
+    pub(super) fn plan_timer(&mut self, process: usize) {
+        let running = &self.processes[process];
+        let Some(wake_at) = running.wake_at else { return };
+        let clocks = &self.machines[running.machine].clocks;
+        if let Some(at) = clocks.when_boottime(wake_at, self.now) {
+            let late = self.chance.within(Duration::ZERO, WAKE_LATE);
+            self.queue.plan(after(at, late), Event::Driver(process));
+        }
+    }
+
+    fn arm_watchdog(&mut self, process: usize, from: Reading, kill_in: Option<Duration>) {
+        self.processes[process].watchdog = kill_in.map(|kill_in| (from, kill_in));
+        self.plan_watchdog(process);
+    }
+
+    /// The watchdog's timer runs on BOOTTIME, and looks again a little before it says that the time is over.
+    pub(super) fn plan_watchdog(&mut self, process: usize) {
+        let Some((from, kill_in)) = self.processes[process].watchdog else { return };
+        let now = self.reading(process);
+        let left = kill_in.saturating_sub(now.elapsed_for_stopping(&from));
+        let wait = if left == kill_in { left } else { left - left / 8 };
+        let clocks = &self.machines[self.processes[process].machine].clocks;
+        let Some(at) = clocks.when_boottime(now.boottime + wait, self.now) else { return };
+        if at < self.processes[process].watchdog_planned {
+            self.processes[process].watchdog_planned = at;
+            self.queue.plan(at, Event::Watchdog(process));
+        }
+    }
+
+    /// The clocks have changed their course.
+    pub(super) fn replan_watchdog(&mut self, process: usize) {
+        self.processes[process].watchdog_planned = NEVER;
+        self.plan_watchdog(process);
+    }
+
+    pub(super) fn run_watchdog(&mut self, process: usize) {
+        let running = &mut self.processes[process];
+        if running.watchdog_planned <= self.now {
+            running.watchdog_planned = NEVER;
+        }
+        if !running.alive {
+            return;
+        }
+        if running.frozen_since.is_some() {
+            running.deferred.push(Event::Watchdog(process));
+            return;
+        }
+        let Some((from, kill_in)) = running.watchdog else { return };
+        let elapsed = self.reading(process).elapsed_for_stopping(&from);
+        if elapsed < kill_in {
+            return self.plan_watchdog(process);
+        }
+        self.processes[process].watchdog = None;
+        self.kill_work(process);
+    }
+
+    /// The process is gone, with its work; what it sent may still arrive.
+    pub(super) fn end_process(&mut self, process: usize, how: &'static str) {
+        if !self.processes[process].alive {
+            return;
+        }
+        self.trace.note(self.now, process, how, 0);
+        self.end_belief(process);
+        self.drop_watch(process);
+        let running = &mut self.processes[process];
+        running.alive = false;
+        running.deferred.clear();
+        if let Some(since) = running.frozen_since.take() {
+            self.log.processes[process].frozen.push((since, self.now));
+        }
+        self.log.processes[process].end = Some(self.now);
+        if let Some(work) = self.processes[process].work.take() {
+            self.log.works[work.log].end = self.now;
+        }
+        let machine = self.processes[process].machine;
+        self.machines[machine].process = None;
+        let pause = if self.healed { self.chance.millis(10, 200) } else { self.chance.millis(50, 60_000) };
+        self.queue.plan(after(self.now, pause), Event::StartProcess(machine));
+    }
+
+    pub(super) fn violate(&mut self, rule: &'static str, what: String) {
+        self.trace.note(self.now, 0, "VIOLATION", 0);
+        self.trace.explain(|| format!("{rule}: {what}"));
+        self.log.violations.push(Violation { rule, at: self.now, what });
+    }
+}
+
+/// The driver's longest sleep.
+const IDLE_MAX: Duration = Duration::from_secs(3);

@@ -1,0 +1,157 @@
+//! The work of a leader, and the fenced register that it writes to.
+
+use std::time::Duration;
+
+use leasehold_election::{FencingToken, Gate, Mode};
+use leasehold_history::Nanos;
+
+use super::log::{RegisterCounts, WorkLog};
+use super::{Event, World};
+use crate::candidate::Happening;
+use crate::clocks::after;
+use crate::fault::FaultKind;
+
+/// Work under way.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) token: u64,
+    pub(super) log: usize,
+    /// Names this work among all, so that what was planned for another does not touch it.
+    pub(super) number: u64,
+    asked_to_stop: bool,
+    stubborn: bool,
+}
+
+/// State that only the leader may write, behind a gate.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    gate: Gate,
+    /// The largest token that was let in, kept apart from the gate that is judged.
+    newest: u64,
+    values: u64,
+    pub(super) counts: RegisterCounts,
+}
+
+impl World<'_> {
+    pub(super) fn start_work(&mut self, process: usize, token: u64) {
+        let log = self.log.works.len();
+        self.log.works.push(WorkLog { process, begin: self.now, end: self.now });
+        let machine = self.processes[process].machine;
+        let plan = &self.plan.candidates[machine].work;
+        let stubborn = self.machines[machine].stubborn_terms > 0
+            || (!self.healed && self.chance.happens(plan.stubborn_permille));
+        if stubborn {
+            let terms = &mut self.machines[machine].stubborn_terms;
+            *terms = terms.saturating_sub(1);
+            self.count(FaultKind::StubbornWork, super::Window::Acquire);
+        }
+        let number = log as u64;
+        self.processes[process].work = Some(Work { token, log, number, asked_to_stop: false, stubborn });
+        self.plan_act(process, number);
+    }
+
+    fn plan_act(&mut self, process: usize, number: u64) {
+        let (least, most) = self.plan.candidates[self.processes[process].machine].work.act_every;
+        let at = after(self.now, self.chance.within(least, most));
+        self.queue.plan(at, Event::Act(process, number));
+    }
+
+    fn works(&self, process: usize, number: u64) -> bool {
+        let running = &self.processes[process];
+        running.alive && running.work.as_ref().is_some_and(|work| work.number == number)
+    }
+
+    /// One act of the work: it checks, and writes with its token. Between the two, and on the way, time passes.
+    pub(super) fn act(&mut self, process: usize, number: u64) {
+        if !self.works(process, number) {
+            return;
+        }
+        if self.processes[process].frozen_since.is_some() {
+            self.processes[process].deferred.push(Event::Act(process, number));
+            return;
+        }
+        let Some(work) = &self.processes[process].work else { return };
+        let (token, stubborn, asked) = (work.token, work.stubborn, work.asked_to_stop);
+        // Work that ignores everything goes on to write, which is what the gate is for.
+        if self.check(process) || stubborn {
+            let slow = self.strikes(process, FaultKind::SlowWrites);
+            let way = if slow { self.chance.millis(0, 60_000) } else { self.chance.millis(0, 20) };
+            self.register.values += 1;
+            let value = self.register.values;
+            self.queue.plan(after(self.now, way), Event::Register { process, token, value });
+        }
+        if !asked || stubborn {
+            self.plan_act(process, number);
+        }
+    }
+
+    pub(super) fn write_register(&mut self, process: usize, token: u64, value: u64) {
+        let register = &mut self.register;
+        register.counts.tried += 1;
+        let stale = token < register.newest;
+        let admitted = register.gate.admit(FencingToken::new(token)).is_ok();
+        register.newest = register.newest.max(if admitted { token } else { 0 });
+        match (stale, admitted) {
+            (true, false) => register.counts.stale_refused += 1,
+            (true, true) => register.counts.stale_passed += 1,
+            (false, false) => register.counts.good_refused += 1,
+            (false, true) => {}
+        }
+        let word = if admitted { "writes with token" } else { "is refused with token" };
+        self.trace.note(self.now, process, word, token);
+        self.trace.explain(|| format!("value {value}"));
+        if stale == admitted {
+            let what = format!("token {token} was {}", if admitted { "let in" } else { "refused" });
+            self.violate("S4", what);
+        }
+    }
+
+    pub(super) fn stop_work(&mut self, process: usize) {
+        let machine = self.processes[process].machine;
+        let most = self.plan.candidates[machine].work.stops_within;
+        let Some(work) = &mut self.processes[process].work else { return };
+        if std::mem::replace(&mut work.asked_to_stop, true) || work.stubborn {
+            return;
+        }
+        let number = work.number;
+        let takes = self.chance.spread(Duration::ZERO, most);
+        self.queue.plan(after(self.now, takes), Event::WorkEnds(process, number));
+    }
+
+    /// The work has come to its end by itself.
+    pub(super) fn end_work(&mut self, process: usize, number: u64) {
+        if !self.works(process, number) {
+            return;
+        }
+        if self.processes[process].frozen_since.is_some() {
+            self.processes[process].deferred.push(Event::WorkEnds(process, number));
+            return;
+        }
+        self.note_work_end(process, "work ends");
+        self.command(process, Happening::WorkEnded);
+    }
+
+    /// The watchdog's hard stop: a library aborts its process, an exec sidecar kills its child.
+    pub(super) fn kill_work(&mut self, process: usize) {
+        if self.processes[process].work.is_none() {
+            return;
+        }
+        self.note_work_end(process, "work is killed");
+        match self.plan.candidates[self.processes[process].machine].mode {
+            Mode::Exec | Mode::File | Mode::Http => self.command(process, Happening::WorkEnded),
+            Mode::Library => self.end_process(process, "aborts"),
+        }
+    }
+
+    fn note_work_end(&mut self, process: usize, how: &'static str) {
+        self.end_belief(process);
+        let Some(work) = self.processes[process].work.take() else { return };
+        self.log.works[work.log].end = self.now;
+        self.trace.note(self.now, process, how, work.number);
+    }
+
+    pub(super) fn work_since(&self, process: usize) -> Option<Nanos> {
+        let work = self.processes[process].work.as_ref()?;
+        Some(self.log.works[work.log].begin)
+    }
+}
