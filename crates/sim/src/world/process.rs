@@ -269,7 +269,8 @@ impl World<'_> {
         let sight = self.processes[process].candidate.sight();
         let ends = clocks.when_led(sight, &term.from, lead_for, self.now).unwrap_or(NEVER);
         if let Some(term) = &mut self.processes[process].term {
-            term.ends = ends;
+            // What has ended already has ended when it did.
+            term.ends = if ends <= self.now { term.ends.min(self.now) } else { ends };
         }
     }
 
