@@ -6,11 +6,12 @@ use std::time::Duration;
 use http::Request;
 use leasehold_election::{
     Change, Config, Delivery, Effect, Effects, Elector, Input, Limits, Operation, Reading, RequestId, State,
-    WatchId,
+    StopReason, WatchId,
 };
+use serde::Serialize;
 
 use crate::clocks::ClockSight;
-use crate::mutants::Mutant;
+use crate::mutants::{Mutant, MutantKind};
 
 /// Something that happened to a candidate. Requests and watches are numbered by the candidate.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub(crate) enum Act {
     OpenWatch(u64, Request<Vec<u8>>),
     CloseWatch(u64),
     StartWork { token: u64 },
-    StopWork { planned: bool },
+    StopWork { planned: bool, duplicate: bool },
     KillWork,
     Told(Told),
     Finish,
@@ -69,6 +70,33 @@ pub(crate) trait Candidate: std::fmt::Debug {
     /// Whether a term that was seen as over stays over; the shipped library never revives one.
     fn end_is_final(&self) -> bool {
         true
+    }
+}
+
+/// What all candidates of a world are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// The shipped elector.
+    Shipped,
+    /// The shipped elector with a rule removed.
+    Mutant(MutantKind),
+}
+
+impl Variant {
+    pub(crate) fn make(self, config: Config, reading: Reading) -> Box<dyn Candidate> {
+        let mutant = match self {
+            Self::Shipped => None,
+            Self::Mutant(kind) => Some(kind.make()),
+        };
+        Box::new(Ours::new(config, reading, mutant))
+    }
+
+    pub(crate) fn sight(self) -> ClockSight {
+        match self {
+            Self::Shipped => ClockSight::All,
+            Self::Mutant(kind) => kind.make().sight(),
+        }
     }
 }
 
@@ -133,7 +161,10 @@ impl Ours {
                 Act::CloseWatch(number)
             }
             Effect::StartWork { token, .. } => Act::StartWork { token: token.get() },
-            Effect::StopWork(reason) => Act::StopWork { planned: reason.is_planned() },
+            Effect::StopWork(reason) => Act::StopWork {
+                planned: reason.is_planned(),
+                duplicate: reason == StopReason::Duplicate,
+            },
             Effect::KillWork(_) => Act::KillWork,
             Effect::Tell(Change::Started { .. }) => Act::Told(Told::Started),
             Effect::Tell(Change::Stopping { .. }) => Act::Told(Told::Stopping),

@@ -116,13 +116,19 @@ impl Clocks {
         self.motion = Motion::Runs;
     }
 
-    /// The first true instant at which BOOTTIME shows this; `None` while it stands still.
-    pub(crate) fn when_boottime(&self, target: Duration, now: Nanos) -> Option<Nanos> {
+    /// The first true instant at which a timer fires whose clock is to show this; `None` while that stands still. The
+    /// shipped library's timers run on BOOTTIME.
+    pub(crate) fn when(&self, sight: ClockSight, target: Duration, now: Nanos) -> Option<Nanos> {
         let target = nanos(target);
-        if self.boottime_at(now) >= target {
+        if nanos(self.seen(sight, now).boottime) >= target {
             return Some(now);
         }
-        self.crossing(target - self.boottime, self.boottime_rate()).map(|at| at.max(now))
+        let (since, rate) = match sight {
+            ClockSight::All => (self.boottime, self.boottime_rate()),
+            ClockSight::RawOnly => (self.raw, self.raw_rate()),
+            ClockSight::WallOnly => (u64::try_from(self.wall).unwrap_or(0), self.boottime_rate()),
+        };
+        self.crossing(target.saturating_sub(since), rate).map(|at| at.max(now))
     }
 
     /// The first true instant at which a leader must assume that `lead_for` has passed since `from`.
@@ -242,6 +248,6 @@ mod tests {
     fn a_stopped_machine_never_reaches_its_time() {
         let mut clocks = Clocks::new(Duration::ZERO, 0, 0, 0);
         clocks.set_motion(Nanos(0), Motion::Stopped);
-        assert_eq!(clocks.when_boottime(Duration::from_secs(1), Nanos(5)), None);
+        assert_eq!(clocks.when(ClockSight::All, Duration::from_secs(1), Nanos(5)), None);
     }
 }

@@ -12,6 +12,7 @@ use crate::world::{Applied, Log, Violation, WorkLog};
 pub(crate) fn violations(plan: &Plan, log: &Log, report: &Report) -> Vec<Violation> {
     let mut found: Vec<Violation> = log.violations.clone();
     found.extend(s9_told_in_order(log));
+    found.extend(s3_own_tokens_grow(log));
     match plan.class {
         Class::A => {
             found.extend(s1_one_leader(report));
@@ -20,7 +21,7 @@ pub(crate) fn violations(plan: &Plan, log: &Log, report: &Report) -> Vec<Violati
             found.extend(l1_a_leader_appears(plan, log));
         }
         Class::B | Class::C => found.retain(|violation| {
-            matches!(violation.rule, "S4" | "S9" | "S10" | "S11")
+            matches!(violation.rule, "S3" | "S4" | "S9" | "S10" | "S11")
         }),
     }
     found
@@ -67,6 +68,20 @@ pub(crate) fn s2_tokens_grow(report: &Report) -> Vec<Violation> {
             ),
         })
         .collect()
+}
+
+/// S3: a process never leads with a token at or below one it has led with, also after the store was set back.
+pub(crate) fn s3_own_tokens_grow(log: &Log) -> Vec<Violation> {
+    let mut newest = std::collections::BTreeMap::new();
+    let mut found = Vec::new();
+    for term in &log.terms {
+        let before = newest.insert(term.process, term.token);
+        if let Some(before) = before.filter(|before| term.token <= *before) {
+            let what = format!("#{} leads with token {} after {before}", term.process, term.token);
+            found.push(Violation { rule: "S3", at: term.begin, what });
+        }
+    }
+    found
 }
 
 /// S8: work has ended, or was killed, before another candidate acquires; after a pause it is killed within 50 ms of
@@ -128,8 +143,8 @@ pub(crate) fn s9_told_in_order(log: &Log) -> Vec<Violation> {
     found
 }
 
-/// L1: on healthy servers a leader appears within D + 2 s, and the peers' grace where the record is not ours (issue of
-/// the goals in safety.md 6.1, DESIGN 8).
+/// L1: on healthy servers a leader appears within D + 2 s (DESIGN 8), after the back-off that an outage has left (DESIGN
+/// 4), and the peers' grace where the record is not ours.
 pub(crate) fn l1_a_leader_appears(plan: &Plan, log: &Log) -> Vec<Violation> {
     let Some(healed) = &log.healed else { return Vec::new() };
     let own = plan.candidates.iter().map(|candidate| candidate.timing.lease_duration()).max();
@@ -138,17 +153,25 @@ pub(crate) fn l1_a_leader_appears(plan: &Plan, log: &Log) -> Vec<Violation> {
     let longest = own.unwrap_or_default().max(stored);
     let marked = healed.lease.as_ref().is_none_or(|lease| lease.marked || lease.holder.is_empty());
     let grace = if marked { std::time::Duration::ZERO } else { longest / 2 };
-    let allowed = nanos(longest + grace) + 2_000_000_000;
-    let first = log.terms.iter().filter(|term| term.end > healed.at).map(|term| term.begin).min();
-    let took = first.map(|begin| begin.since(healed.at).0);
-    match took {
-        Some(took) if took <= allowed => Vec::new(),
+    // The first request after an outage may be this far away, DESIGN 4: 15 retry periods with a fifth of jitter.
+    let retry_period = plan.candidates.iter().map(|candidate| candidate.timing.retry_period()).max();
+    let back_off = retry_period.unwrap_or_default() * 18;
+    let allowed = nanos(longest + grace + back_off) + 2_000_000_000;
+    match recovery(log) {
+        Some(Nanos(took)) if took <= allowed => Vec::new(),
         took => {
-            let took = took.map_or_else(|| "never".to_owned(), |took| format!("after {}", Nanos(took)));
+            let took = took.map_or_else(|| "never".to_owned(), |took| format!("after {took}"));
             let what = format!("a leader appeared {took}, and {} are allowed", Nanos(allowed));
             vec![Violation { rule: "L1", at: healed.at, what }]
         }
     }
+}
+
+/// How long it took from the end of all faults to a leader.
+pub(crate) fn recovery(log: &Log) -> Option<Nanos> {
+    let healed = log.healed.as_ref()?;
+    let first = log.terms.iter().filter(|term| term.end > healed.at).map(|term| term.begin).min();
+    first.map(|begin| begin.since(healed.at))
 }
 
 const AFTER_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

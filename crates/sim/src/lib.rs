@@ -17,6 +17,8 @@ mod runs;
 mod trace;
 mod world;
 
+pub use candidate::Variant;
 pub use fault::FaultKind;
+pub use mutants::MutantKind;
 pub use plan::{Class, Settings};
-pub use runs::{WorldReport, run_world};
+pub use runs::{Catch, WorldReport, hunt, run_world};

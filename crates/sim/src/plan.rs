@@ -91,6 +91,8 @@ pub struct Settings {
     pub mixed_timings: bool,
     /// Of a thousand worlds, in how many the contract may be broken.
     pub broken_permille: u64,
+    /// Whether everything is judged although the contract is broken.
+    pub strict: bool,
 }
 
 impl Default for Settings {
@@ -105,6 +107,7 @@ impl Default for Settings {
             timings: timings(),
             mixed_timings: true,
             broken_permille: 250,
+            strict: false,
         }
     }
 }
@@ -132,7 +135,7 @@ impl Plan {
         let base = chance.pick(&[(200, 2_000), (500, 5_000), (5_000, 60_000)]);
         Self {
             seed,
-            class: if keeps { Class::A } else { Class::C },
+            class: if keeps || settings.strict { Class::A } else { Class::C },
             length: settings.length,
             heal_at: settings.length * 9 / 10,
             candidates,

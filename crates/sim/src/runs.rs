@@ -3,7 +3,7 @@
 use leasehold_history::Nanos;
 
 use crate::judge;
-use crate::mutants::Mutant;
+use crate::candidate::Variant;
 use crate::plan::{Class, Plan, Settings};
 use crate::world::{Outcome, World};
 
@@ -32,16 +32,34 @@ pub struct WorldReport {
 
 /// Runs the world of one seed.
 pub fn run_world(seed: u64, settings: &Settings, with_trace: bool) -> WorldReport {
-    judged(play(seed, settings, &|| None, with_trace))
+    judged(play(seed, settings, Variant::Shipped, with_trace))
 }
 
 pub(crate) fn play(
     seed: u64,
     settings: &Settings,
-    make_mutant: &dyn Fn() -> Option<Box<dyn Mutant>>,
+    variant: Variant,
     with_trace: bool,
 ) -> Outcome {
-    World::new(Plan::draw(seed, settings), make_mutant, with_trace).run()
+    World::new(Plan::draw(seed, settings), variant, with_trace).run()
+}
+
+/// Runs worlds of a variant until one breaks a rule; `None` if none does in `worlds_max` worlds.
+pub fn hunt(variant: Variant, settings: &Settings, worlds_max: u64) -> Option<Catch> {
+    (1..=worlds_max).find_map(|seed| {
+        let report = judged(play(seed, settings, variant, false));
+        let violation = report.violations.into_iter().next()?;
+        Some(Catch { worlds: seed, violation })
+    })
+}
+
+/// A variant that was caught.
+#[derive(Clone, Debug)]
+pub struct Catch {
+    /// How many worlds it took; the last one's seed.
+    pub worlds: u64,
+    /// What it broke.
+    pub violation: String,
 }
 
 pub(crate) fn judged(outcome: Outcome) -> WorldReport {

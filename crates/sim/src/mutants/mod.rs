@@ -1,8 +1,19 @@
 //! Our elector with one rule removed, from outside: `election` itself has no switches.
+//!
+//! Each mutant has settings in which its rule matters often, so that it is caught within few worlds. The shipped elector
+//! breaks nothing in the same worlds, which a test shows: so it is the missing rule that is caught, and nothing else.
+
+mod lease;
+mod records;
+mod term;
+mod time;
 
 use leasehold_election::{Config, Effects, Elector, Input, Reading};
+use serde::Serialize;
 
 use crate::clocks::ClockSight;
+use crate::fault::FaultKind as F;
+use crate::plan::{Settings, tight};
 
 /// An adapter around the shipped elector that breaks one rule.
 pub(crate) trait Mutant: std::fmt::Debug {
@@ -10,7 +21,9 @@ pub(crate) trait Mutant: std::fmt::Debug {
         config
     }
 
-    fn handle(&mut self, elector: &mut Elector, reading: Reading, chance: u64, input: Input) -> Effects;
+    fn handle(&mut self, elector: &mut Elector, reading: Reading, chance: u64, input: Input) -> Effects {
+        elector.handle(reading, chance, input)
+    }
 
     fn sight(&self) -> ClockSight {
         ClockSight::All
@@ -18,5 +31,120 @@ pub(crate) trait Mutant: std::fmt::Debug {
 
     fn end_is_final(&self) -> bool {
         true
+    }
+}
+
+macro_rules! mutants {
+    ($($kind:ident, $sentence:literal, [$($fault:ident)*], $make:expr;)+) => {
+        /// A rule of the protocol that was removed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum MutantKind {
+            $(#[doc = $sentence] $kind,)+
+        }
+
+        impl MutantKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// What is wrong with it, in a sentence.
+            pub fn sentence(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $sentence,)+
+                }
+            }
+
+            /// The name in reports and documents.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($kind),)+
+                }
+            }
+
+            fn faults(self) -> Vec<F> {
+                match self {
+                    $(Self::$kind => vec![$(F::$fault),*],)+
+                }
+            }
+
+            pub(crate) fn make(self) -> Box<dyn Mutant> {
+                match self {
+                    $(Self::$kind => Box::new($make),)+
+                }
+            }
+        }
+    };
+}
+
+mutants! {
+    ValidityFromAnswer, "Validity counts from the answer of a renewal, not from its sending.",
+        [Slow HeldAnswer Partition RequestsLost], time::ValidityFromAnswer::default();
+    TimerFromSend, "A standby counts from when it sent its read, not from when the answer was complete.",
+        [Slow WatchRefused Partition], time::TimerFromSend::default();
+    LaterSendCounted, "A renewal that is confirmed counts from the sending of a later one.",
+        [HeldAnswer AnswersLost LaggingCache Partition RequestsLost], records::LaterSendCounted::default();
+    RateIgnored, "The clocks are taken to run at the right rate.",
+        [Partition Frozen RateChange], time::RateIgnored;
+    ClockStops, "The only clock read stands still while the machine is suspended.",
+        [Suspend], time::ClockStops;
+    StoredDurationIgnored, "A standby waits for its own lease duration, whatever is stored.",
+        [Partition Frozen Killed], records::StoredDurationIgnored::default();
+    ReleaseByMemory, "A release is written without a test that the Lease is still this term's.",
+        [StepDown HeldRequest Duplicate GatewayTimeout], lease::ReleaseByMemory;
+    TermNotTested, "A renewal is written without a test that the Lease is still this term's.",
+        [HeldRequest Duplicate GatewayTimeout Partition StepDown], lease::TermNotTested;
+    MissingIsFree, "A Lease that is missing is created at once.",
+        [LeaseDeleted Partition], lease::MissingIsFree::default();
+    ForeignHolderIgnored, "A leader that sees another holder leads on to its deadline.",
+        [HolderEdited], records::ForeignHolderIgnored;
+    UnknownIsFailure, "A renewal whose answer was lost is taken not to have happened.",
+        [ResetAfter AppliedThenError], lease::UnknownIsFailure::default();
+    LateAnswerRevives, "The answer of a renewal that comes after the end of the term revives it.",
+        [HeldAnswer Slow], term::LateAnswerRevives::default();
+    TokenReused, "A later term carries the token of the first.",
+        [StepDown Partition], term::TokenReused::default();
+    WorkNotAwaited, "The lease is given back when the work is asked to stop, not when it has ended.",
+        [StepDown StoppedGracefully], term::WorkNotAwaited::default();
+    KillIgnored, "Work that does not stop in time is not killed.",
+        [StubbornWork Partition Frozen], term::KillIgnored;
+    RestoreIgnored, "A store that went back is believed: terms get tokens that were used before.",
+        [StoreRestored StepDown], lease::RestoreIgnored;
+    RetryAfterIgnored, "The server's Retry-After is ignored.",
+        [Throttled WatchRefused], lease::RetryAfterIgnored;
+    WatchTrusted, "While a watch is open nothing is read: its silence is believed.",
+        [WatchSilent WatchBookmarks Killed Partition], lease::WatchTrusted::default();
+}
+
+impl MutantKind {
+    /// Worlds in which the rule that is missing matters often.
+    pub fn settings(self) -> Settings {
+        let mut settings = directed(self.faults());
+        match self {
+            Self::RateIgnored => settings.timings = vec![tight(8, 100_000)],
+            Self::StoredDurationIgnored => {
+                settings.timings = vec![tight(6, 10_000), tight(15, 10_000)];
+                settings.mixed_timings = true;
+            }
+            _ => {}
+        }
+        settings
+    }
+}
+
+/// A quarter of an hour with a few faults, each often, and leaders that use nearly all of their lease.
+pub(crate) fn directed(faults: Vec<F>) -> Settings {
+    let seconds = std::time::Duration::from_secs;
+    Settings {
+        length: seconds(900),
+        candidates: (3, 3),
+        fault_permille: 1_000,
+        fault_every: (seconds(5), seconds(40)),
+        timings: vec![tight(6, 10_000), tight(15, 10_000)],
+        mixed_timings: false,
+        broken_permille: 1_000,
+        strict: true,
+        faults,
+        ..Settings::default()
     }
 }

@@ -1,12 +1,16 @@
 //! Rules that are seen broken at the very moment.
 
+use std::time::Duration;
+
 use leasehold_election::{Delivery, Limits, Operation};
 
 use super::World;
+use crate::clocks::after;
+use crate::fault::Target;
 use super::log::{Applied, Lease};
 use crate::candidate::{Happening, Told};
 
-impl World<'_> {
+impl World {
     /// Whether this leader is about to see that the Lease is another's (S10).
     pub(super) fn shows_another_holder(&mut self, process: usize, happening: &Happening) -> bool {
         let running = &self.processes[process];
@@ -62,6 +66,32 @@ impl World<'_> {
             }
             (_, None) => self.check_creation(*process),
             (Operation::Acquire | Operation::Read | Operation::Watch, Some(_)) => {}
+        }
+    }
+
+    /// L2: nobody loses a term to its own writes.
+    pub(super) fn check_duplicate(&mut self, process: usize) {
+        let twins = self.plan.candidates.iter().any(|candidate| candidate.identity.is_some());
+        let edited = self.log.matrix.keys().any(|(kind, _)| kind.target() == Target::Lease);
+        if !twins && !edited {
+            self.violate("L2", format!("process {process} took its own renewal for another's"));
+        }
+    }
+
+    /// L4: a standby that was asked to wait before it reads again waits.
+    pub(super) fn note_throttling(&mut self, process: usize, operation: Operation, delivery: &Delivery) {
+        let Delivery::Response(response) = delivery else { return };
+        let header = response.headers().get(http::header::RETRY_AFTER);
+        let Some(seconds) = header.and_then(|value| value.to_str().ok()?.parse().ok()) else { return };
+        if operation == Operation::Read {
+            let wait = Duration::from_secs(seconds) * 8 / 10;
+            self.processes[process].quiet_until = after(self.now, wait);
+        }
+    }
+
+    pub(super) fn check_quiet(&mut self, process: usize, operation: Operation) {
+        if operation == Operation::Read && self.now < self.processes[process].quiet_until {
+            self.violate("L4", format!("process {process} reads sooner than Retry-After allows"));
         }
     }
 

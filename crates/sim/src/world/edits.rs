@@ -9,7 +9,7 @@ use super::{Event, World};
 use crate::clocks::after;
 use crate::fault::FaultKind;
 
-impl World<'_> {
+impl World {
     pub(super) fn strike_lease(&mut self, kind: FaultKind) {
         let Some(lease) = self.servers.lease.clone() else { return };
         let held = !lease.holder.is_empty();

@@ -30,7 +30,7 @@ pub(super) struct Armed {
     until: Nanos,
 }
 
-impl World<'_> {
+impl World {
     pub(super) fn plan_fault(&mut self, index: usize) {
         let every = self.plan.faults[index].every;
         let pause = self.chance.within(Duration::ZERO, every * 2);

@@ -20,10 +20,9 @@ use std::time::Duration;
 
 use leasehold_history::Nanos;
 
-use crate::candidate::{Candidate, Ours};
+use crate::candidate::Variant;
 use crate::chance::Chance;
 use crate::clocks::{Clocks, after};
-use crate::mutants::Mutant;
 use crate::plan::{CandidatePlan, Plan};
 use crate::queue::Queue;
 use crate::trace::Trace;
@@ -34,9 +33,6 @@ use process::Process;
 use servers::Servers;
 use watching::Stream;
 use work::Register;
-
-/// Makes the mutant of each process, if any.
-pub(crate) type MakeMutant<'a> = &'a dyn Fn() -> Option<Box<dyn Mutant>>;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -74,9 +70,9 @@ struct Machine {
     stubborn_terms: u64,
 }
 
-pub(crate) struct World<'a> {
+pub(crate) struct World {
     plan: Plan,
-    make_mutant: MakeMutant<'a>,
+    variant: Variant,
     now: Nanos,
     queue: Queue<Event>,
     chance: Chance,
@@ -103,13 +99,13 @@ pub(crate) struct Outcome {
     pub(crate) trace: Vec<String>,
 }
 
-impl<'a> World<'a> {
-    pub(crate) fn new(plan: Plan, make_mutant: MakeMutant<'a>, with_text: bool) -> Self {
+impl World {
+    pub(crate) fn new(plan: Plan, variant: Variant, with_text: bool) -> Self {
         let mut chance = Chance::new(plan.seed ^ 0x5eed_0fac);
         let servers = Servers::new(plan.servers, &mut chance);
         let machines = plan.candidates.iter().map(Machine::new).collect();
         let mut world = Self {
-            make_mutant,
+            variant,
             now: Nanos(0),
             queue: Queue::new(),
             chance,
@@ -188,11 +184,11 @@ impl<'a> World<'a> {
             return;
         }
         let process = self.processes.len();
-        let reading = self.machines[machine].clocks.reading(self.now);
+        let reading = self.machines[machine].clocks.seen(self.variant.sight(), self.now);
         let secret = leasehold_election::Secret::from_random(self.chance.bytes());
         let config = self.plan.candidates[machine].config(machine, &secret);
         let identity = config.identity.as_str().to_owned();
-        let candidate: Box<dyn Candidate> = Box::new(Ours::new(config, reading, (self.make_mutant)()));
+        let candidate = self.variant.make(config, reading);
         self.processes.push(Process::new(machine, identity, candidate));
         self.machines[machine].process = Some(process);
         self.machines[machine].incarnations += 1;

@@ -44,7 +44,7 @@ enum Fate {
     Refused(Box<Response<Vec<u8>>>),
 }
 
-impl World<'_> {
+impl World {
     pub(super) fn send(
         &mut self,
         process: usize,
@@ -62,6 +62,7 @@ impl World<'_> {
         self.next_flight += 1;
         self.log.requests += 1;
         let window = self.window_of(operation);
+        self.check_quiet(process, operation);
         self.trace.note(self.now, process, send_word(operation), flight);
         self.trace.explain(|| String::from_utf8_lossy(request.body()).chars().take(700).collect());
         self.processes[process].flights.insert(flight);
@@ -206,11 +207,12 @@ impl World<'_> {
     pub(super) fn answer(&mut self, flight: u64) {
         let Some(found) = self.flights.get_mut(&flight) else { return };
         let Some(delivery) = found.delivery.take() else { return };
-        let (process, id) = (found.process, found.id);
+        let (process, id, operation) = (found.process, found.id, found.operation);
         if found.abandoned || !self.processes[process].alive {
             return;
         }
         self.processes[process].flights.remove(&flight);
+        self.note_throttling(process, operation, &delivery);
         self.trace.note(self.now, process, "hears answer", flight);
         self.send_input(process, Happening::Answer(id, delivery));
     }

@@ -37,6 +37,8 @@ pub(super) struct Process {
     pub(super) watch: Option<(u64, usize)>,
     pub(super) stopping: bool,
     pub(super) newest_seen: u64,
+    /// The server asked not to be read before.
+    pub(super) quiet_until: Nanos,
 }
 
 /// The present term, as the process publishes it to its work.
@@ -74,6 +76,7 @@ impl Process {
             watch: None,
             stopping: false,
             newest_seen: 0,
+            quiet_until: Nanos(0),
         }
     }
 
@@ -86,7 +89,7 @@ impl Process {
     }
 }
 
-impl World<'_> {
+impl World {
     pub(super) fn reading(&self, process: usize) -> Reading {
         let process = &self.processes[process];
         self.machines[process.machine].clocks.seen(process.candidate.sight(), self.now)
@@ -110,7 +113,7 @@ impl World<'_> {
             if !self.can_run(process) {
                 return;
             }
-            let boottime = self.machines[self.processes[process].machine].clocks.reading(self.now).boottime;
+            let boottime = self.reading(process).boottime;
             let running = &mut self.processes[process];
             let happening = if let Some(command) = running.commands.pop_front() {
                 command
@@ -197,7 +200,10 @@ impl World<'_> {
                 }
             }
             Act::StartWork { token } => self.start_term(process, token, now, limits),
-            Act::StopWork { planned } => {
+            Act::StopWork { planned, duplicate } => {
+                if duplicate {
+                    self.check_duplicate(process);
+                }
                 self.processes[process].stopping = planned;
                 self.end_belief(process);
                 self.stop_work(process);
@@ -309,7 +315,7 @@ impl World<'_> {
         let running = &self.processes[process];
         let Some(wake_at) = running.wake_at else { return };
         let clocks = &self.machines[running.machine].clocks;
-        if let Some(at) = clocks.when_boottime(wake_at, self.now) {
+        if let Some(at) = clocks.when(running.candidate.sight(), wake_at, self.now) {
             let late = self.chance.within(Duration::ZERO, WAKE_LATE);
             self.queue.plan(after(at, late), Event::Driver(process));
         }
@@ -326,8 +332,10 @@ impl World<'_> {
         let now = self.reading(process);
         let left = kill_in.saturating_sub(now.elapsed_for_stopping(&from));
         let wait = if left == kill_in { left } else { left - left / 8 };
-        let clocks = &self.machines[self.processes[process].machine].clocks;
-        let Some(at) = clocks.when_boottime(now.boottime + wait, self.now) else { return };
+        let running = &self.processes[process];
+        let clocks = &self.machines[running.machine].clocks;
+        let sight = running.candidate.sight();
+        let Some(at) = clocks.when(sight, now.boottime + wait, self.now) else { return };
         if at < self.processes[process].watchdog_planned {
             self.processes[process].watchdog_planned = at;
             self.queue.plan(at, Event::Watchdog(process));

@@ -59,7 +59,7 @@ impl Servers {
     }
 }
 
-impl World<'_> {
+impl World {
     /// Carries a request out, and tells the watches of the change, if it is one.
     pub(super) fn apply(&mut self, request: &Request<Vec<u8>>) -> http::Response<Vec<u8>> {
         let revision = self.servers.store.revision();

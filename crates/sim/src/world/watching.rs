@@ -31,7 +31,7 @@ pub(super) struct Stream {
     pub(super) old_line: Option<Vec<u8>>,
 }
 
-impl World<'_> {
+impl World {
     pub(super) fn open_watch(&mut self, process: usize, id: u64, request: &Request<Vec<u8>>) {
         self.drop_watch(process);
         let machine = self.processes[process].machine;

@@ -32,7 +32,7 @@ pub(super) struct Register {
     pub(super) counts: RegisterCounts,
 }
 
-impl World<'_> {
+impl World {
     pub(super) fn start_work(&mut self, process: usize, token: u64) {
         let log = self.log.works.len();
         self.log.works.push(WorkLog { process, begin: self.now, end: self.now });
