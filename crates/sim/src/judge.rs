@@ -4,6 +4,7 @@ use leasehold_election::Operation;
 use leasehold_history::{Elector, History, Nanos, Report, Span, Term};
 
 use crate::candidate::Told;
+use crate::fault::FaultKind;
 use crate::clocks::{after, nanos};
 use crate::plan::{Class, Plan};
 use crate::world::{Applied, Log, Violation, WorkLog};
@@ -21,7 +22,7 @@ pub(crate) fn violations(plan: &Plan, log: &Log, report: &Report) -> Vec<Violati
             found.extend(l1_a_leader_appears(plan, log));
         }
         Class::B | Class::C => found.retain(|violation| {
-            matches!(violation.rule, "S3" | "S4" | "S9" | "S10" | "S11")
+            matches!(violation.rule, "S3" | "S4" | "S7" | "S9" | "S10" | "S11")
         }),
     }
     found
@@ -147,6 +148,10 @@ pub(crate) fn s9_told_in_order(log: &Log) -> Vec<Violation> {
 /// 4), and the peers' grace where the record is not ours.
 pub(crate) fn l1_a_leader_appears(plan: &Plan, log: &Log) -> Vec<Violation> {
     let Some(healed) = &log.healed else { return Vec::new() };
+    if plan.faults.iter().any(|fault| fault.kind == FaultKind::StoreRestored) {
+        // Nobody leads with a token below one that was seen, until a person accepts the restore (DESIGN 4).
+        return Vec::new();
+    }
     let own = plan.candidates.iter().map(|candidate| candidate.timing.lease_duration()).max();
     let stored = healed.lease.as_ref().and_then(|lease| lease.seconds).unwrap_or(0);
     let stored = std::time::Duration::from_secs(u64::try_from(stored).unwrap_or(0));

@@ -128,6 +128,10 @@ impl Plan {
             .map(|index| {
                 let timing = if one_timing { shared } else { chance.pick(&settings_index(settings)) };
                 let mut plan = CandidatePlan::draw(&mut chance, &settings.timings[timing], peers);
+                if index == 0 {
+                    // Somebody must be willing to create the Lease.
+                    plan.on_missing = OnMissing::Create;
+                }
                 plan.identity = (twins && index < 2).then(|| "db".to_owned());
                 plan
             })

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use leasehold_election::{Delivery, Limits, Operation};
 
+use leasehold_history::Nanos;
+
 use super::World;
 use crate::clocks::after;
 use crate::fault::Target;
@@ -54,7 +56,7 @@ impl World {
 
     /// S6 and S7: what a write that was carried out found there.
     pub(super) fn check_applied(&mut self, applied: &Applied) {
-        let Applied { process, operation, before, after, .. } = applied;
+        let Applied { sent, process, operation, before, after, .. } = applied;
         let identity = self.processes[*process].identity.clone();
         match (operation, before) {
             (Operation::Renew | Operation::Release, Some(before)) => {
@@ -64,7 +66,7 @@ impl World {
                     self.violate("S6", what);
                 }
             }
-            (_, None) => self.check_creation(*process),
+            (_, None) => self.check_creation(*process, *sent),
             (Operation::Acquire | Operation::Read | Operation::Watch, Some(_)) => {}
         }
     }
@@ -95,13 +97,16 @@ impl World {
         }
     }
 
-    fn check_creation(&mut self, process: usize) {
-        let Some(&deleted) = self.log.deletions.last() else { return };
+    /// Whoever creates the Lease has waited, when it sent the request. That another Lease may have come and gone while it
+    /// was on its way is a known limit: somebody deleted a Lease whose holder may live.
+    fn check_creation(&mut self, process: usize, sent: Nanos) {
+        let deletions = self.log.deletions.iter().rev();
+        let Some(&deleted) = deletions.skip_while(|deleted| **deleted > sent).next() else { return };
         let plan = &self.plan.candidates[self.processes[process].machine];
         let million = 1_000_000_u128;
         let error = u128::try_from(plan.rate_error_ppm).unwrap_or(0);
         let wait = plan.timing.lease_duration().as_nanos() * million / (million + error);
-        if u128::from(self.now.since(deleted).0) < wait {
+        if u128::from(sent.since(deleted).0) < wait {
             self.violate("S7", format!("process {process} created the Lease too soon after its deletion"));
         }
     }

@@ -101,6 +101,7 @@ impl Lease {
 #[derive(Clone, Debug)]
 pub(crate) struct Applied {
     pub(crate) at: Nanos,
+    pub(crate) sent: Nanos,
     pub(crate) process: usize,
     pub(crate) operation: Operation,
     pub(crate) before: Option<Lease>,

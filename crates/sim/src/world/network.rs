@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use leasehold_election::{Delivery, Operation};
+use leasehold_history::Nanos;
 use serde_json::{Value, json};
 
 use super::log::{Applied, Lease, Window};
@@ -17,6 +18,7 @@ use crate::fault::FaultKind;
 pub(super) struct Flight {
     process: usize,
     id: u64,
+    sent: Nanos,
     pub(super) operation: Operation,
     request: Request<Vec<u8>>,
     server: usize,
@@ -71,6 +73,7 @@ impl World {
             Flight {
                 process,
                 id,
+                sent: self.now,
                 operation,
                 request,
                 server: self.machines[machine].server,
@@ -178,8 +181,8 @@ impl World {
 
     /// Lets the store handle a request, and notes what it changed.
     fn carry(&mut self, flight: u64) -> Response<Vec<u8>> {
-        let Flight { process, operation, request, .. } = &self.flights[&flight];
-        let (process, operation, request) = (*process, *operation, request.clone());
+        let Flight { process, operation, request, sent, .. } = &self.flights[&flight];
+        let (process, operation, request, sent) = (*process, *operation, request.clone(), *sent);
         let before = self.servers.lease.clone();
         let revision = self.servers.store.revision();
         let response = self.apply(&request);
@@ -187,7 +190,7 @@ impl World {
             && let Some(changed) = self.servers.lease.clone()
         {
             self.log.renewals += u64::from(operation == Operation::Renew);
-            let applied = Applied { at: self.now, process, operation, before, after: changed };
+            let applied = Applied { at: self.now, sent, process, operation, before, after: changed };
             self.check_applied(&applied);
             self.log.applied.push(applied);
             if operation == Operation::Acquire {

@@ -144,6 +144,8 @@ impl World {
     pub(super) fn deliver_line(&mut self, stream: usize, line: Vec<u8>) {
         let Stream { open: true, process, id, .. } = self.streams[stream] else { return };
         self.trace.note(self.now, process, "hears from watch", stream as u64);
+        // An event is news of its own: what was asked of reads before no longer counts.
+        self.processes[process].quiet_until = self.now;
         let happening = if line == OPENED {
             Happening::WatchOpened(id)
         } else {
