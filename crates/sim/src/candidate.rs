@@ -11,6 +11,7 @@ use leasehold_election::{
 use serde::Serialize;
 
 use crate::clocks::ClockSight;
+use crate::controls::ControlKind;
 use crate::mutants::{Mutant, MutantKind};
 
 /// Something that happened to a candidate. Requests and watches are numbered by the candidate.
@@ -81,21 +82,24 @@ pub enum Variant {
     Shipped,
     /// The shipped elector with a rule removed.
     Mutant(MutantKind),
+    /// Another design.
+    Control(ControlKind),
 }
 
 impl Variant {
     pub(crate) fn make(self, config: Config, reading: Reading) -> Box<dyn Candidate> {
-        let mutant = match self {
-            Self::Shipped => None,
-            Self::Mutant(kind) => Some(kind.make()),
-        };
-        Box::new(Ours::new(config, reading, mutant))
+        match self {
+            Self::Shipped => Box::new(Ours::new(config, reading, None)),
+            Self::Mutant(kind) => Box::new(Ours::new(config, reading, Some(kind.make()))),
+            Self::Control(kind) => kind.make(config, reading),
+        }
     }
 
     pub(crate) fn sight(self) -> ClockSight {
         match self {
             Self::Shipped => ClockSight::All,
             Self::Mutant(kind) => kind.make().sight(),
+            Self::Control(kind) => kind.sight(),
         }
     }
 }
@@ -105,6 +109,7 @@ impl Variant {
 pub(crate) struct Ours {
     elector: Elector,
     mutant: Option<Box<dyn Mutant>>,
+    sight: ClockSight,
     requests: BTreeMap<RequestId, u64>,
     ids: BTreeMap<u64, RequestId>,
     watches: BTreeMap<u64, WatchId>,
@@ -117,11 +122,16 @@ impl Ours {
         Self {
             elector: Elector::new(config, reading),
             mutant,
+            sight: ClockSight::All,
             requests: BTreeMap::new(),
             ids: BTreeMap::new(),
             watches: BTreeMap::new(),
             next: 0,
         }
+    }
+
+    pub(crate) fn of_wall_clock(config: Config, reading: Reading) -> Self {
+        Self { sight: ClockSight::WallOnly, ..Self::new(config, reading, None) }
     }
 
     fn input(&self, happening: Happening) -> Option<Input> {
@@ -195,7 +205,7 @@ impl Candidate for Ours {
     }
 
     fn sight(&self) -> ClockSight {
-        self.mutant.as_ref().map_or(ClockSight::All, |mutant| mutant.sight())
+        self.mutant.as_ref().map_or(self.sight, |mutant| mutant.sight())
     }
 
     fn end_is_final(&self) -> bool {

@@ -8,6 +8,7 @@
 mod candidate;
 mod chance;
 mod clocks;
+mod controls;
 mod fault;
 mod judge;
 mod mutants;
@@ -18,6 +19,7 @@ mod trace;
 mod world;
 
 pub use candidate::Variant;
+pub use controls::ControlKind;
 pub use fault::FaultKind;
 pub use mutants::MutantKind;
 pub use plan::{Class, Settings};

@@ -79,9 +79,9 @@ macro_rules! mutants {
 
 mutants! {
     ValidityFromAnswer, "Validity counts from the answer of a renewal, not from its sending.",
-        [Slow HeldAnswer Partition RequestsLost], time::ValidityFromAnswer::default();
+        [Slow HeldAnswer RequestsLost WatchSilent WatchRefused], time::ValidityFromAnswer::default();
     TimerFromSend, "A standby counts from when it sent its read, not from when the answer was complete.",
-        [Slow WatchRefused Partition], time::TimerFromSend::default();
+        [Slow WatchRefused WatchSilent Partition], time::TimerFromSend::default();
     LaterSendCounted, "A renewal that is confirmed counts from the sending of a later one.",
         [HeldAnswer LaggingCache RequestsLost], records::LaterSendCounted::default();
     RateIgnored, "The clocks are taken to run at the right rate.",
@@ -91,9 +91,9 @@ mutants! {
     StoredDurationIgnored, "A standby waits for its own lease duration, whatever is stored.",
         [Partition Frozen Killed], records::StoredDurationIgnored::default();
     ReleaseByMemory, "A release is written without a test that the Lease is still this term's.",
-        [StepDown HeldRequest Duplicate GatewayTimeout], lease::ReleaseByMemory;
+        [StepDown HeldRequest GatewayTimeout], lease::ReleaseByMemory;
     TermNotTested, "A renewal is written without a test that the Lease is still this term's.",
-        [HeldRequest Duplicate GatewayTimeout Partition StepDown], lease::TermNotTested;
+        [HeldRequest GatewayTimeout Partition StepDown], lease::TermNotTested;
     MissingIsFree, "A Lease that is missing is created at once.",
         [LeaseDeleted Partition], lease::MissingIsFree::default();
     ForeignHolderIgnored, "A leader that sees another holder leads on to its deadline.",
@@ -101,7 +101,7 @@ mutants! {
     UnknownIsFailure, "A renewal whose answer was lost is taken not to have happened.",
         [ResetAfter AppliedThenError], lease::UnknownIsFailure::default();
     LateAnswerRevives, "The answer of a renewal that comes after the end of the term revives it.",
-        [HeldAnswer Slow], term::LateAnswerRevives::default();
+        [HeldAnswer WatchSilent WatchRefused], term::LateAnswerRevives::default();
     TokenReused, "A later term carries the token of the first.",
         [StepDown Partition], term::TokenReused::default();
     WorkNotAwaited, "The lease is given back when the work is asked to stop, not when it has ended.",
@@ -123,8 +123,8 @@ impl MutantKind {
         match self {
             Self::RateIgnored => settings.timings = vec![tight(8, 100_000)],
             Self::LaterSendCounted => settings.timings = vec![tight(15, 10_000)],
-            // The Lease is deleted by hand, which breaks the contract.
-            Self::MissingIsFree => settings.strict = false,
+            // These faults break the contract.
+            Self::MissingIsFree | Self::RestoreIgnored => settings.strict = false,
             Self::StoredDurationIgnored => {
                 settings.timings = vec![tight(6, 10_000), tight(15, 10_000)];
                 settings.mixed_timings = true;

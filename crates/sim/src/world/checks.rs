@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use leasehold_election::{Delivery, Limits, Operation};
 
-use leasehold_history::Nanos;
-
 use super::World;
 use crate::clocks::after;
 use crate::fault::Target;
@@ -54,9 +52,9 @@ impl World {
         }
     }
 
-    /// S6 and S7: what a write that was carried out found there.
+    /// S6: what a write that was carried out found there.
     pub(super) fn check_applied(&mut self, applied: &Applied) {
-        let Applied { sent, process, operation, before, after, .. } = applied;
+        let Applied { process, operation, before, after, .. } = applied;
         let identity = self.processes[*process].identity.clone();
         match (operation, before) {
             (Operation::Renew | Operation::Release, Some(before)) => {
@@ -66,8 +64,7 @@ impl World {
                     self.violate("S6", what);
                 }
             }
-            (_, None) => self.check_creation(*process, *sent),
-            (Operation::Acquire | Operation::Read | Operation::Watch, Some(_)) => {}
+            (_, None) | (Operation::Acquire | Operation::Read | Operation::Watch, Some(_)) => {}
         }
     }
 
@@ -97,17 +94,31 @@ impl World {
         }
     }
 
-    /// Whoever creates the Lease has waited, when it sent the request. That another Lease may have come and gone while it
-    /// was on its way is a known limit: somebody deleted a Lease whose holder may live.
-    fn check_creation(&mut self, process: usize, sent: Nanos) {
-        let deletions = self.log.deletions.iter().rev();
-        let Some(&deleted) = deletions.skip_while(|deleted| **deleted > sent).next() else { return };
+    /// Notes since when a process knows that there is no Lease, and that something else was heard than a throttling.
+    pub(super) fn note_sight(&mut self, process: usize, happening: &Happening) {
+        let running = &mut self.processes[process];
+        let missing = match happening {
+            Happening::WatchLine(_, line) if line.starts_with(br#"{"type":"DELETED""#) => true,
+            Happening::Answer(_, Delivery::Response(response)) if response.status() == 404 => true,
+            Happening::WatchLine(_, line) if line.starts_with(br#"{"type":"BOOKMARK""#) => return,
+            Happening::WatchLine(..) => false,
+            Happening::Answer(_, Delivery::Response(response)) if response.status().is_success() => false,
+            _ => return,
+        };
+        running.missing_since = if missing { running.missing_since.or(Some(self.now)) } else { None };
+    }
+
+    /// S7: whoever creates the Lease has known for its own lease duration that there is none. That another Lease may have
+    /// come and gone unseen is a known limit: somebody deleted a Lease whose holder may live.
+    pub(super) fn check_creation(&mut self, process: usize) {
         let plan = &self.plan.candidates[self.processes[process].machine];
         let million = 1_000_000_u128;
         let error = u128::try_from(plan.rate_error_ppm).unwrap_or(0);
         let wait = plan.timing.lease_duration().as_nanos() * million / (million + error);
-        if u128::from(sent.since(deleted).0) < wait {
-            self.violate("S7", format!("process {process} created the Lease too soon after its deletion"));
+        let since = self.processes[process].missing_since;
+        let waited = since.map_or(0, |since| u128::from(self.now.since(since).0));
+        if waited < wait {
+            self.violate("S7", format!("process {process} creates the Lease without having waited"));
         }
     }
 }

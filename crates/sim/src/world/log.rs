@@ -14,8 +14,6 @@ pub(crate) struct Log {
     pub(crate) terms: Vec<TermLog>,
     pub(crate) works: Vec<WorkLog>,
     pub(crate) applied: Vec<Applied>,
-    /// When the Lease came to be missing.
-    pub(crate) deletions: Vec<Nanos>,
     pub(crate) register: RegisterCounts,
     /// Rules that were seen broken as it happened.
     pub(crate) violations: Vec<Violation>,
@@ -101,7 +99,6 @@ impl Lease {
 #[derive(Clone, Debug)]
 pub(crate) struct Applied {
     pub(crate) at: Nanos,
-    pub(crate) sent: Nanos,
     pub(crate) process: usize,
     pub(crate) operation: Operation,
     pub(crate) before: Option<Lease>,

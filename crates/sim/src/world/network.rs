@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use leasehold_election::{Delivery, Operation};
-use leasehold_history::Nanos;
 use serde_json::{Value, json};
 
 use super::log::{Applied, Lease, Window};
@@ -18,7 +17,6 @@ use crate::fault::FaultKind;
 pub(super) struct Flight {
     process: usize,
     id: u64,
-    sent: Nanos,
     pub(super) operation: Operation,
     request: Request<Vec<u8>>,
     server: usize,
@@ -65,6 +63,9 @@ impl World {
         self.log.requests += 1;
         let window = self.window_of(operation);
         self.check_quiet(process, operation);
+        if *request.method() == http::Method::PUT {
+            self.check_creation(process);
+        }
         self.trace.note(self.now, process, send_word(operation), flight);
         self.trace.explain(|| String::from_utf8_lossy(request.body()).chars().take(700).collect());
         self.processes[process].flights.insert(flight);
@@ -73,7 +74,6 @@ impl World {
             Flight {
                 process,
                 id,
-                sent: self.now,
                 operation,
                 request,
                 server: self.machines[machine].server,
@@ -181,8 +181,8 @@ impl World {
 
     /// Lets the store handle a request, and notes what it changed.
     fn carry(&mut self, flight: u64) -> Response<Vec<u8>> {
-        let Flight { process, operation, request, sent, .. } = &self.flights[&flight];
-        let (process, operation, request, sent) = (*process, *operation, request.clone(), *sent);
+        let Flight { process, operation, request, .. } = &self.flights[&flight];
+        let (process, operation, request) = (*process, *operation, request.clone());
         let before = self.servers.lease.clone();
         let revision = self.servers.store.revision();
         let response = self.apply(&request);
@@ -190,7 +190,7 @@ impl World {
             && let Some(changed) = self.servers.lease.clone()
         {
             self.log.renewals += u64::from(operation == Operation::Renew);
-            let applied = Applied { at: self.now, sent, process, operation, before, after: changed };
+            let applied = Applied { at: self.now, process, operation, before, after: changed };
             self.check_applied(&applied);
             self.log.applied.push(applied);
             if operation == Operation::Acquire {
@@ -215,6 +215,7 @@ impl World {
             return;
         }
         self.processes[process].flights.remove(&flight);
+        self.processes[process].quiet_until = self.now;
         self.note_throttling(process, operation, &delivery);
         self.trace.note(self.now, process, "hears answer", flight);
         self.send_input(process, Happening::Answer(id, delivery));

@@ -37,6 +37,8 @@ pub(super) struct Process {
     pub(super) watch: Option<(u64, usize)>,
     pub(super) stopping: bool,
     pub(super) newest_seen: u64,
+    /// Since when it knows that there is no Lease.
+    pub(super) missing_since: Option<Nanos>,
     /// The server asked not to be read before.
     pub(super) quiet_until: Nanos,
 }
@@ -76,6 +78,7 @@ impl Process {
             watch: None,
             stopping: false,
             newest_seen: 0,
+            missing_since: None,
             quiet_until: Nanos(0),
         }
     }
@@ -162,6 +165,7 @@ impl World {
         if !self.processes[process].alive {
             return false;
         }
+        self.note_sight(process, &happening);
         let foreign = self.shows_another_holder(process, &happening);
         let now = self.reading(process);
         let chance = self.chance.number();

@@ -66,7 +66,6 @@ impl World {
         let response = self.servers.handle(self.now, request);
         if self.servers.store.revision() != revision {
             let lease = if *request.method() == http::Method::DELETE {
-                self.log.deletions.push(self.now);
                 None
             } else {
                 Lease::parse(response.body())

@@ -68,6 +68,7 @@ impl World {
         };
         self.streams[stream].open = false;
         self.processes[process].watch = None;
+        self.processes[process].quiet_until = self.now;
         self.send_input_later(process, Happening::WatchEnded(id, Some(Delivery::Response(refusal))));
     }
 
@@ -160,6 +161,7 @@ impl World {
         let Stream { open: true, process, id, .. } = self.streams[stream] else { return };
         self.trace.note(self.now, process, "loses watch", stream as u64);
         self.drop_watch(process);
+        self.processes[process].quiet_until = self.now;
         self.send_input(process, Happening::WatchEnded(id, None));
     }
 
