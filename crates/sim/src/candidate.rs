@@ -95,6 +95,15 @@ impl Variant {
         }
     }
 
+    /// The rules that it is known to break, in one line; for the shipped elector any.
+    pub(crate) fn rules(self) -> &'static str {
+        match self {
+            Self::Shipped => "",
+            Self::Mutant(kind) => kind.rules(),
+            Self::Control(_) => "S1",
+        }
+    }
+
     pub(crate) fn sight(self) -> ClockSight {
         match self {
             Self::Shipped => ClockSight::All,
@@ -171,10 +180,9 @@ impl Ours {
                 Act::CloseWatch(number)
             }
             Effect::StartWork { token, .. } => Act::StartWork { token: token.get() },
-            Effect::StopWork(reason) => Act::StopWork {
-                planned: reason.is_planned(),
-                duplicate: reason == StopReason::Duplicate,
-            },
+            Effect::StopWork(reason) => {
+                Act::StopWork { planned: reason.is_planned(), duplicate: reason == StopReason::Duplicate }
+            }
             Effect::KillWork(_) => Act::KillWork,
             Effect::Tell(Change::Started { .. }) => Act::Told(Told::Started),
             Effect::Tell(Change::Stopping { .. }) => Act::Told(Told::Stopping),

@@ -36,8 +36,12 @@ pub(super) struct ClientGo {
 enum Phase {
     Acquiring,
     /// A cycle of renewal that is given up at this time.
-    Renewing { until: Duration },
-    Releasing { until: Duration },
+    Renewing {
+        until: Duration,
+    },
+    Releasing {
+        until: Duration,
+    },
     Over,
 }
 
@@ -142,7 +146,8 @@ impl ClientGo {
         self.observed_at = self.now;
         match self.phase {
             Phase::Acquiring => {
-                let version = self.observed.as_ref().and_then(|lease| lease["metadata"]["resourceVersion"].as_str());
+                let version =
+                    self.observed.as_ref().and_then(|lease| lease["metadata"]["resourceVersion"].as_str());
                 let token = version.and_then(|text| text.parse().ok()).unwrap_or(0);
                 self.acts.extend([Act::StartWork { token }, Act::Told(Told::Started)]);
                 self.begin_cycle();

@@ -128,9 +128,8 @@ impl Candidate for ConfigMapLock {
             self.hear(reading, id, &delivery);
         }
         self.look(reading);
-        let left = self
-            .held_since
-            .map(|since| (since + self.lease_duration).saturating_sub(reading.boottime));
+        let left =
+            self.held_since.map(|since| (since + self.lease_duration).saturating_sub(reading.boottime));
         Turn {
             acts: std::mem::take(&mut self.acts),
             wake_after: Some(self.retry_period / 4),

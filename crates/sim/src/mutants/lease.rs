@@ -120,8 +120,7 @@ impl Mutant for WatchTrusted {
         self.open = self.open.filter(|_| !opens);
         let trusts = self.open.is_some();
         effects.list.retain(|effect| {
-            let read =
-                matches!(effect, Effect::Send { request, .. } if request.method() == Method::GET);
+            let read = matches!(effect, Effect::Send { request, .. } if request.method() == Method::GET);
             // A watch whose read was due stays as it is.
             !(trusts && read)
         });
@@ -138,7 +137,8 @@ fn is_unknown(delivery: &Delivery) -> bool {
 
 fn is_release(request: &Request<Vec<u8>>) -> bool {
     let body = String::from_utf8_lossy(request.body());
-    request.method() == Method::PATCH && body.contains(r#"{"op":"add","path":"/spec/holderIdentity","value":""}"#)
+    request.method() == Method::PATCH
+        && body.contains(r#"{"op":"add","path":"/spec/holderIdentity","value":""}"#)
 }
 
 pub(super) fn is_renewal(request: &Request<Vec<u8>>) -> bool {

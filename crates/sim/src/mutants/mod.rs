@@ -35,7 +35,7 @@ pub(crate) trait Mutant: std::fmt::Debug {
 }
 
 macro_rules! mutants {
-    ($($kind:ident, $sentence:literal, [$($fault:ident)*], $make:expr;)+) => {
+    ($($kind:ident, $sentence:literal, $rules:literal, [$($fault:ident)*], $make:expr;)+) => {
         /// A rule of the protocol that was removed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
         #[serde(rename_all = "snake_case")]
@@ -62,6 +62,13 @@ macro_rules! mutants {
                 }
             }
 
+            /// The rules of which it breaks at least one.
+            pub fn rules(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $rules,)+
+                }
+            }
+
             fn faults(self) -> Vec<F> {
                 match self {
                     $(Self::$kind => vec![$(F::$fault),*],)+
@@ -79,41 +86,41 @@ macro_rules! mutants {
 
 mutants! {
     ValidityFromAnswer, "Validity counts from the answer of a renewal, not from its sending.",
-        [Slow HeldAnswer RequestsLost WatchSilent WatchRefused], time::ValidityFromAnswer::default();
+        "S1 S8", [Slow HeldAnswer RequestsLost WatchSilent WatchRefused], time::ValidityFromAnswer::default();
     TimerFromSend, "A standby counts from when it sent its read, not from when the answer was complete.",
-        [Slow WatchRefused WatchSilent Partition], time::TimerFromSend::default();
+        "S1 S8", [Slow WatchRefused WatchSilent Partition], time::TimerFromSend::default();
     LaterSendCounted, "A renewal that is confirmed counts from the sending of a later one.",
-        [HeldAnswer LaggingCache RequestsLost], records::LaterSendCounted::default();
+        "S1 S8", [HeldAnswer LaggingCache RequestsLost], records::LaterSendCounted::default();
     RateIgnored, "The clocks are taken to run at the right rate.",
-        [Partition Frozen RateChange], time::RateIgnored;
+        "S1 S8", [Partition Frozen RateChange], time::RateIgnored;
     ClockStops, "The only clock read stands still while the machine is suspended.",
-        [Suspend], time::ClockStops;
+        "S1 S8", [Suspend], time::ClockStops;
     StoredDurationIgnored, "A standby waits for its own lease duration, whatever is stored.",
-        [Partition Frozen Killed], records::StoredDurationIgnored::default();
+        "S1 S8", [Partition Frozen Killed], records::StoredDurationIgnored;
     ReleaseByMemory, "A release is written without a test that the Lease is still this term's.",
-        [StepDown HeldRequest GatewayTimeout], lease::ReleaseByMemory;
+        "S6", [StepDown HeldRequest GatewayTimeout], lease::ReleaseByMemory;
     TermNotTested, "A renewal is written without a test that the Lease is still this term's.",
-        [HeldRequest GatewayTimeout Partition StepDown], lease::TermNotTested;
+        "S6", [HeldRequest GatewayTimeout Partition StepDown], lease::TermNotTested;
     MissingIsFree, "A Lease that is missing is created at once.",
-        [LeaseDeleted Partition], lease::MissingIsFree::default();
+        "S7", [LeaseDeleted Partition], lease::MissingIsFree::default();
     ForeignHolderIgnored, "A leader that sees another holder leads on to its deadline.",
-        [HolderEdited], records::ForeignHolderIgnored;
+        "S10", [HolderEdited], records::ForeignHolderIgnored;
     UnknownIsFailure, "A renewal whose answer was lost is taken not to have happened.",
-        [ResetAfter AppliedThenError], lease::UnknownIsFailure::default();
+        "L2", [ResetAfter AppliedThenError], lease::UnknownIsFailure::default();
     LateAnswerRevives, "The answer of a renewal that comes after the end of the term revives it.",
-        [HeldAnswer WatchSilent WatchRefused], term::LateAnswerRevives::default();
+        "S9", [HeldAnswer WatchSilent WatchRefused], term::LateAnswerRevives::default();
     TokenReused, "A later term carries the token of the first.",
-        [StepDown Partition], term::TokenReused::default();
+        "S2 S3", [StepDown Partition], term::TokenReused::default();
     WorkNotAwaited, "The lease is given back when the work is asked to stop, not when it has ended.",
-        [StepDown StoppedGracefully], term::WorkNotAwaited::default();
+        "S8", [StepDown StoppedGracefully], term::WorkNotAwaited::default();
     KillIgnored, "Work that does not stop in time is not killed.",
-        [StubbornWork Partition Frozen], term::KillIgnored;
+        "S8", [StubbornWork Partition Frozen], term::KillIgnored;
     RestoreIgnored, "A store that went back is believed: terms get tokens that were used before.",
-        [StoreRestored StepDown], lease::RestoreIgnored;
+        "S3", [StoreRestored StepDown], lease::RestoreIgnored;
     RetryAfterIgnored, "The server's Retry-After is ignored.",
-        [Throttled WatchRefused], lease::RetryAfterIgnored;
+        "L4", [Throttled WatchRefused], lease::RetryAfterIgnored;
     WatchTrusted, "While a watch is open nothing is read: its silence is believed.",
-        [WatchSilent WatchBookmarks Killed Partition], lease::WatchTrusted::default();
+        "L1", [WatchSilent WatchBookmarks Killed Partition], lease::WatchTrusted::default();
 }
 
 impl MutantKind {
@@ -148,6 +155,5 @@ pub(crate) fn directed(faults: Vec<F>) -> Settings {
         broken_permille: 1_000,
         strict: true,
         faults,
-        ..Settings::default()
     }
 }

@@ -16,11 +16,9 @@ impl Mutant for LaterSendCounted {
     fn handle(&mut self, elector: &mut Elector, reading: Reading, chance: u64, input: Input) -> Effects {
         let input = rewrite(input, |text| {
             let latest = self.written.last()?;
-            let shown = self.written.iter().find(|time| text.contains(&format!(r#""renewTime":"{time}""#)))?;
-            Some(text.replace(
-                &format!(r#""renewTime":"{shown}""#),
-                &format!(r#""renewTime":"{latest}""#),
-            ))
+            let shown =
+                self.written.iter().find(|time| text.contains(&format!(r#""renewTime":"{time}""#)))?;
+            Some(text.replace(&format!(r#""renewTime":"{shown}""#), &format!(r#""renewTime":"{latest}""#)))
         });
         let effects = elector.handle(reading, chance, input);
         for effect in &effects.list {
@@ -38,7 +36,7 @@ impl Mutant for LaterSendCounted {
 }
 
 /// Reads its own lease duration in every record.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct StoredDurationIgnored;
 
 impl Mutant for StoredDurationIgnored {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use leasehold_election::{Delivery, Limits, Operation};
 
 use super::World;
-use crate::clocks::after;
-use crate::fault::Target;
 use super::log::{Applied, Lease};
 use crate::candidate::{Happening, Told};
+use crate::clocks::after;
+use crate::fault::Target;
 
 impl World {
     /// Whether this leader is about to see that the Lease is another's (S10).

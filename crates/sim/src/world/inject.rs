@@ -376,9 +376,10 @@ impl World {
     /// Whether a fault of this kind is on and strikes this process now.
     pub(super) fn strikes(&mut self, process: usize, kind: FaultKind) -> bool {
         let machine = self.processes[process].machine;
-        let found = self.episodes.iter().find(|episode| {
-            episode.kind == kind && episode.machine.is_none_or(|struck| struck == machine)
-        });
+        let found = self
+            .episodes
+            .iter()
+            .find(|episode| episode.kind == kind && episode.machine.is_none_or(|struck| struck == machine));
         let Some(permille) = found.map(|episode| episode.permille) else { return false };
         let strikes = self.chance.happens(permille);
         if strikes {
@@ -396,9 +397,8 @@ impl World {
     }
 
     pub(super) fn cure_half_open(&mut self, machine: usize) {
-        self.episodes.retain(|episode| {
-            episode.kind != FaultKind::HalfOpen || episode.machine != Some(machine)
-        });
+        self.episodes
+            .retain(|episode| episode.kind != FaultKind::HalfOpen || episode.machine != Some(machine));
     }
 
     pub(super) fn lag_of(&mut self, server: usize) -> Duration {

@@ -34,7 +34,6 @@ pub(crate) struct Healed {
 #[derive(Debug)]
 pub(crate) struct ProcessLog {
     pub(crate) begin: Nanos,
-    pub(crate) machine: usize,
     pub(crate) end: Option<Nanos>,
     /// While it was stopped, nothing of it ran.
     pub(crate) frozen: Vec<(Nanos, Nanos)>,
@@ -42,8 +41,8 @@ pub(crate) struct ProcessLog {
 }
 
 impl ProcessLog {
-    pub(crate) fn new(begin: Nanos, machine: usize) -> Self {
-        Self { begin, machine, end: None, frozen: Vec::new(), told: Vec::new() }
+    pub(crate) fn new(begin: Nanos) -> Self {
+        Self { begin, end: None, frozen: Vec::new(), told: Vec::new() }
     }
 }
 
@@ -139,8 +138,7 @@ pub(crate) enum Window {
 }
 
 impl Window {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Idle, Self::Acquire, Self::Renew, Self::Release, Self::TakeOver];
+    pub(crate) const ALL: [Self; 5] = [Self::Idle, Self::Acquire, Self::Renew, Self::Release, Self::TakeOver];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -27,7 +27,9 @@ use crate::plan::{CandidatePlan, Plan};
 use crate::queue::Queue;
 use crate::trace::Trace;
 use inject::{Armed, Episode};
-pub(crate) use log::{Applied, Lease, Log, TermLog, Violation, Window, WorkLog};
+pub(crate) use log::{Applied, Log, RegisterCounts, Violation, Window, WorkLog};
+#[cfg(test)]
+pub(crate) use log::{Healed, Lease, ProcessLog, TermLog};
 use network::Flight;
 use process::Process;
 use servers::Servers;
@@ -42,14 +44,26 @@ enum Event {
     Watchdog(usize),
     Act(usize, u64),
     WorkEnds(usize, u64),
-    Register { process: usize, token: u64, value: u64 },
-    Arrive { flight: u64, again: bool },
-    Answer { flight: u64 },
+    Register {
+        process: usize,
+        token: u64,
+        value: u64,
+    },
+    Arrive {
+        flight: u64,
+        again: bool,
+    },
+    Answer {
+        flight: u64,
+    },
     Pump(usize),
     Line(usize, Vec<u8>),
     StreamEnds(usize),
     StartProcess(usize),
-    Thaw { machine: usize, process: Option<usize> },
+    Thaw {
+        machine: usize,
+        process: Option<usize>,
+    },
     Fault(usize),
     Strike(crate::fault::FaultKind),
     StrikeAt(crate::fault::FaultKind, usize),
@@ -192,7 +206,7 @@ impl World {
         self.processes.push(Process::new(machine, identity, candidate));
         self.machines[machine].process = Some(process);
         self.machines[machine].incarnations += 1;
-        self.log.processes.push(log::ProcessLog::new(self.now, machine));
+        self.log.processes.push(log::ProcessLog::new(self.now));
         self.trace.note(self.now, process, "starts on machine", machine as u64);
         self.step(process, crate::candidate::Happening::Start);
     }

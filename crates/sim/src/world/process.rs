@@ -238,8 +238,7 @@ impl World {
         let log = self.log.terms.len();
         self.log.terms.push(TermLog { process, token, begin: self.now, end: self.now });
         let over = limits.lead_for.is_none();
-        self.processes[process].term =
-            Some(Term { token, from, limits, over, ends: self.now, log });
+        self.processes[process].term = Some(Term { token, from, limits, over, ends: self.now, log });
         self.processes[process].stopping = false;
         self.renew_belief(process);
         self.start_work(process, token);

@@ -65,11 +65,8 @@ impl World {
         let revision = self.servers.store.revision();
         let response = self.servers.handle(self.now, request);
         if self.servers.store.revision() != revision {
-            let lease = if *request.method() == http::Method::DELETE {
-                None
-            } else {
-                Lease::parse(response.body())
-            };
+            let lease =
+                if *request.method() == http::Method::DELETE { None } else { Lease::parse(response.body()) };
             self.servers.lease = lease;
             self.plan_pumps();
         }
@@ -85,7 +82,9 @@ impl World {
     }
 
     pub(super) fn edit_as_admin(&mut self, method: &str, content_type: &str, body: &Value) {
-        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}?fieldManager=kubectl");
+        let path = format!(
+            "/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}?fieldManager=kubectl"
+        );
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request =
             Request::builder().method(method).uri(path).header("content-type", content_type).body(body);

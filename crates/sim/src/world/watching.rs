@@ -63,7 +63,9 @@ impl World {
                 self.plan_line(stream, OPENED.to_vec());
                 return self.plan_pump(stream);
             }
-            Ok(_) => super::network::status(403, "Forbidden", "User cannot watch", None, &serde_json::json!({})),
+            Ok(_) => {
+                super::network::status(403, "Forbidden", "User cannot watch", None, &serde_json::json!({}))
+            }
             Err(response) => *response,
         };
         self.streams[stream].open = false;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use leasehold_election::{FencingToken, Gate, Mode};
-use leasehold_history::Nanos;
 
 use super::log::{RegisterCounts, WorkLog};
 use super::{Event, World};
@@ -30,6 +29,22 @@ pub(super) struct Register {
     newest: u64,
     values: u64,
     pub(super) counts: RegisterCounts,
+}
+
+impl Register {
+    /// Takes down what the gate decided; true if that was wrong (S4: no write of an older term is let in, and none of the
+    /// newest is refused; unconditional).
+    fn note(&mut self, token: u64, admitted: bool) -> bool {
+        let stale = token < self.newest;
+        self.counts.tried += 1;
+        match (stale, admitted) {
+            (true, false) => self.counts.stale_refused += 1,
+            (true, true) => self.counts.stale_passed += 1,
+            (false, false) => self.counts.good_refused += 1,
+            (false, true) => self.newest = token,
+        }
+        stale == admitted
+    }
 }
 
 impl World {
@@ -87,20 +102,12 @@ impl World {
 
     pub(super) fn write_register(&mut self, process: usize, token: u64, value: u64) {
         let register = &mut self.register;
-        register.counts.tried += 1;
-        let stale = token < register.newest;
         let admitted = register.gate.admit(FencingToken::new(token)).is_ok();
-        register.newest = register.newest.max(if admitted { token } else { 0 });
-        match (stale, admitted) {
-            (true, false) => register.counts.stale_refused += 1,
-            (true, true) => register.counts.stale_passed += 1,
-            (false, false) => register.counts.good_refused += 1,
-            (false, true) => {}
-        }
+        let wrong = register.note(token, admitted);
         let word = if admitted { "writes with token" } else { "is refused with token" };
         self.trace.note(self.now, process, word, token);
         self.trace.explain(|| format!("value {value}"));
-        if stale == admitted {
+        if wrong {
             let what = format!("token {token} was {}", if admitted { "let in" } else { "refused" });
             self.violate("S4", what);
         }
@@ -149,9 +156,19 @@ impl World {
         self.log.works[work.log].end = self.now;
         self.trace.note(self.now, process, how, work.number);
     }
+}
 
-    pub(super) fn work_since(&self, process: usize) -> Option<Nanos> {
-        let work = self.processes[process].work.as_ref()?;
-        Some(self.log.works[work.log].begin)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_lets_an_old_term_in_or_keeps_the_newest_out_is_noticed() {
+        let mut register = Register::default();
+        assert!(!register.note(7, true));
+        assert!(!register.note(5, false));
+        assert!(register.note(5, true), "an old term was let in");
+        assert!(register.note(7, false), "the newest term was refused");
+        assert_eq!((register.counts.stale_passed, register.counts.good_refused), (1, 1));
     }
 }

@@ -1,0 +1,149 @@
+//! What many worlds came to, as a document that others can read.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::fault::FaultKind;
+use crate::judge;
+use crate::plan::Class;
+use crate::runs::RENEWALS_MIN;
+use crate::world::{Outcome, RegisterCounts, Window};
+
+/// The sum of many worlds. It does not depend on the order in which they ran.
+#[derive(Clone, Debug, Serialize)]
+pub struct SimReport {
+    /// `leasehold.dev/v1`.
+    #[serde(rename = "apiVersion")]
+    pub api_version: &'static str,
+    /// `SimReport`.
+    pub kind: &'static str,
+    /// How many worlds ran.
+    pub worlds: u64,
+    /// In how many of them too little happened to prove anything.
+    pub void_worlds: u64,
+    /// Simulated time of all.
+    pub simulated_hours: f64,
+    /// Overlaps of two of ours, by the class of their world.
+    pub overlaps: BTreeMap<Class, u64>,
+    /// Rules broken.
+    pub violations: u64,
+    /// The worlds that broke one, with the first of each, in order of their seeds.
+    pub failures: BTreeMap<u64, String>,
+    /// Terms.
+    pub terms: u64,
+    /// Terms that followed another in the same world.
+    pub hand_overs: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// The longest time without a leader, under all faults.
+    pub vacuum_max_ms: u64,
+    /// The longest time from the end of all faults to a leader, over worlds of class a.
+    pub recovery_max_ms: u64,
+    /// Worlds of class a in which that took longer than the longest lease duration and 2 s, because of the back-off that
+    /// the outage had left.
+    pub late_recoveries: u64,
+    /// Writes of the work that were tried.
+    pub writes_tried: u64,
+    /// Writes of old terms that the gate refused.
+    pub stale_writes_refused: u64,
+    /// Writes of old terms that the gate let in.
+    pub stale_writes_passed: u64,
+    /// Writes of the newest term that the gate refused.
+    pub good_writes_refused: u64,
+    /// How often each fault struck.
+    pub faults: BTreeMap<FaultKind, u64>,
+    /// The same by what was under way.
+    pub matrix: BTreeMap<FaultKind, BTreeMap<&'static str, u64>>,
+}
+
+impl SimReport {
+    pub(crate) fn new() -> Self {
+        let windows = || Window::ALL.map(|window| (window.name(), 0)).into();
+        Self {
+            api_version: "leasehold.dev/v1",
+            kind: "SimReport",
+            worlds: 0,
+            void_worlds: 0,
+            simulated_hours: 0.0,
+            overlaps: [Class::A, Class::B, Class::C].map(|class| (class, 0)).into(),
+            violations: 0,
+            failures: BTreeMap::new(),
+            terms: 0,
+            hand_overs: 0,
+            requests: 0,
+            vacuum_max_ms: 0,
+            recovery_max_ms: 0,
+            late_recoveries: 0,
+            writes_tried: 0,
+            stale_writes_refused: 0,
+            stale_writes_passed: 0,
+            good_writes_refused: 0,
+            faults: FaultKind::ALL.iter().map(|&kind| (kind, 0)).collect(),
+            matrix: FaultKind::ALL.iter().map(|&kind| (kind, windows())).collect(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        let Outcome { plan, log, .. } = outcome;
+        let history = judge::history(plan, log);
+        let violations = judge::violations(plan, log, &history);
+        let terms = log.terms.len() as u64;
+        self.worlds += 1;
+        self.void_worlds += u64::from(terms == 0 || log.renewals < RENEWALS_MIN);
+        self.simulated_hours += plan.length.as_secs_f64() / 3_600.0;
+        let overlaps = history.ours.overlaps.iter().filter(|overlap| overlap.proven.is_some()).count();
+        *self.overlaps.entry(plan.class).or_default() += overlaps as u64;
+        self.violations += violations.len() as u64;
+        if let Some(first) = violations.first() {
+            self.failures.insert(plan.seed, format!("{} at {}: {}", first.rule, first.at, first.what));
+        }
+        self.terms += terms;
+        self.hand_overs += terms.saturating_sub(1);
+        self.requests += log.requests;
+        self.vacuum_max_ms = self.vacuum_max_ms.max(history.longest_vacuum().0 / 1_000_000);
+        if plan.class == Class::A
+            && let Some(took) = judge::recovery(log)
+        {
+            self.recovery_max_ms = self.recovery_max_ms.max(took.0 / 1_000_000);
+            self.late_recoveries += u64::from(took > judge::recovery_goal(plan, log));
+        }
+        self.add_register(log.register);
+        for (&(kind, window), &times) in &log.matrix {
+            *self.faults.entry(kind).or_default() += times;
+            *self.matrix.entry(kind).or_default().entry(window.name()).or_default() += times;
+        }
+    }
+
+    fn add_register(&mut self, counts: RegisterCounts) {
+        self.writes_tried += counts.tried;
+        self.stale_writes_refused += counts.stale_refused;
+        self.stale_writes_passed += counts.stale_passed;
+        self.good_writes_refused += counts.good_refused;
+    }
+
+    /// Takes in what other worlds came to.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.worlds += other.worlds;
+        self.void_worlds += other.void_worlds;
+        self.simulated_hours += other.simulated_hours;
+        other.overlaps.into_iter().for_each(|(class, n)| *self.overlaps.entry(class).or_default() += n);
+        self.violations += other.violations;
+        self.failures.extend(other.failures);
+        self.terms += other.terms;
+        self.hand_overs += other.hand_overs;
+        self.requests += other.requests;
+        self.vacuum_max_ms = self.vacuum_max_ms.max(other.vacuum_max_ms);
+        self.recovery_max_ms = self.recovery_max_ms.max(other.recovery_max_ms);
+        self.late_recoveries += other.late_recoveries;
+        self.writes_tried += other.writes_tried;
+        self.stale_writes_refused += other.stale_writes_refused;
+        self.stale_writes_passed += other.stale_writes_passed;
+        self.good_writes_refused += other.good_writes_refused;
+        other.faults.into_iter().for_each(|(kind, n)| *self.faults.entry(kind).or_default() += n);
+        for (kind, row) in other.matrix {
+            let sum = self.matrix.entry(kind).or_default();
+            row.into_iter().for_each(|(window, n)| *sum.entry(window).or_default() += n);
+        }
+    }
+}
