@@ -20,6 +20,8 @@ pub(super) struct Campaign {
     /// The latest of them has not been followed by a look at the Lease yet.
     pub(super) in_doubt: bool,
     pub(super) read_at: Duration,
+    /// The server asked not to be read before, and nothing was heard since.
+    asked_until: Duration,
     pub(super) failures: u32,
     /// No second acquisition of an unchanged record before this.
     pub(super) paced_until: Duration,
@@ -168,8 +170,9 @@ impl Elector {
             self.jittered(doubled.min(longest))
         };
         self.campaign.failures = self.campaign.failures.saturating_add(1);
-        self.campaign.read_at =
-            self.now.wait + pause.max(refusal.retry_after.unwrap_or_default().min(longest));
+        let asked = refusal.retry_after.unwrap_or_default().min(longest);
+        self.campaign.asked_until = self.now.wait + asked;
+        self.campaign.read_at = self.now.wait + pause.max(asked);
     }
 
     /// Fifteen retry periods, but no longer with its jitter than a lease lasts: once the API server is back, a leader is
@@ -231,6 +234,7 @@ impl Elector {
     fn note_sign(&mut self, sight: Sight) {
         self.heard = Some(self.now.kill);
         self.campaign.failures = 0;
+        self.campaign.asked_until = Duration::ZERO;
         self.campaign.read_at = self.now.wait
             + if self.watch_is_trusted() {
                 self.view.patience(&self.config)
@@ -250,8 +254,10 @@ impl Elector {
         self.campaign.read_at = self.campaign.read_at.max(patient);
     }
 
+    /// Reads within `pause`, unless the server asked for more time.
     pub(super) fn read_by(&mut self, pause: Duration) {
-        self.campaign.read_at = self.campaign.read_at.min(self.now.wait + pause);
+        let by = (self.now.wait + pause).max(self.campaign.asked_until);
+        self.campaign.read_at = self.campaign.read_at.min(by);
     }
 
     /// Finishes once no acquisition of this process can be left behind unseen.
