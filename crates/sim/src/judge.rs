@@ -169,7 +169,8 @@ pub(crate) fn l1_a_leader_appears(plan: &Plan, log: &Log) -> Vec<Violation> {
     }
 }
 
-/// The longest stored or own lease duration, the peers' grace where the record is not ours, and 2 s.
+/// The longest stored or own lease duration, the peers' grace where the record is not ours, the time that a planned stop
+/// may take which had begun, and 2 s.
 pub(crate) fn recovery_goal(plan: &Plan, log: &Log) -> Nanos {
     let lease = log.healed.as_ref().and_then(|healed| healed.lease.as_ref());
     let own = plan.candidates.iter().map(|candidate| candidate.timing.lease_duration()).max();
@@ -178,7 +179,8 @@ pub(crate) fn recovery_goal(plan: &Plan, log: &Log) -> Nanos {
     let longest = own.unwrap_or_default().max(stored);
     let ours = lease.is_none_or(|lease| lease.marked || lease.holder.is_empty());
     let grace = if ours { Duration::ZERO } else { longest / 2 };
-    Nanos(nanos(longest + grace + Duration::from_secs(2)))
+    let stopping = log.healed.as_ref().map_or(Duration::ZERO, |healed| healed.stop_timeout);
+    Nanos(nanos(longest + grace + stopping + Duration::from_secs(2)))
 }
 
 /// How long it took from the end of all faults to a leader.
@@ -262,7 +264,7 @@ mod tests {
     #[test]
     fn no_leader_after_the_faults_have_ended_breaks_l1() {
         let mut log = log();
-        log.healed = Some(Healed { at: at(100), lease: None });
+        log.healed = Some(Healed { at: at(100), lease: None, stop_timeout: Duration::ZERO });
         log.terms = vec![term(0, 5, 10, 20)];
         assert_eq!(l1_a_leader_appears(&plan(), &log).len(), 1);
         log.terms.push(term(0, 9, 101, 120));

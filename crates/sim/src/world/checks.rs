@@ -8,7 +8,7 @@ use super::World;
 use super::log::{Applied, Lease};
 use crate::candidate::{Happening, Told};
 use crate::clocks::after;
-use crate::fault::Target;
+use crate::fault::{FaultKind, Target};
 
 impl World {
     /// Whether this leader is about to see that the Lease is another's (S10).
@@ -16,7 +16,10 @@ impl World {
         let running = &self.processes[process];
         let Some(term) = running.term.as_ref().filter(|term| !term.over) else { return false };
         let shown = match happening {
-            Happening::WatchLine(_, line) => lease_of_line(line),
+            // What a watch that was closed still says is not looked at.
+            Happening::WatchLine(id, line) if running.watch.is_some_and(|(open, _)| open == *id) => {
+                lease_of_line(line)
+            }
             Happening::Answer(_, Delivery::Response(response)) if response.status().is_success() => {
                 Lease::parse(response.body())
             }
@@ -111,6 +114,10 @@ impl World {
     /// S7: whoever creates the Lease has known for its own lease duration that there is none. That another Lease may have
     /// come and gone unseen is a known limit: somebody deleted a Lease whose holder may live.
     pub(super) fn check_creation(&mut self, process: usize) {
+        if self.plan.faults.iter().any(|fault| fault.kind == FaultKind::StoreRestored) {
+            // What is older than what is known is no sight of a Lease.
+            return;
+        }
         let plan = &self.plan.candidates[self.processes[process].machine];
         let million = 1_000_000_u128;
         let error = u128::try_from(plan.rate_error_ppm).unwrap_or(0);

@@ -355,7 +355,10 @@ impl World {
                 self.queue.plan(now, Event::StartProcess(machine));
             }
         }
-        self.log.healed = Some(Healed { at: now, lease: self.servers.lease.clone() });
+        let stopping = self.processes.iter().filter(|process| process.alive && process.stopping);
+        let stop_timeout = stopping.map(|process| self.plan.candidates[process.machine].stop_timeout).max();
+        let lease = self.servers.lease.clone();
+        self.log.healed = Some(Healed { at: now, lease, stop_timeout: stop_timeout.unwrap_or_default() });
     }
 
     /// The faults of the way and of the servers that strike this request of a process.

@@ -1,6 +1,7 @@
 //! What really happened in a world, in true time, for the judges. No candidate ever sees it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use leasehold_election::Operation;
 use leasehold_history::Nanos;
@@ -28,6 +29,8 @@ pub(crate) struct Log {
 pub(crate) struct Healed {
     pub(crate) at: Nanos,
     pub(crate) lease: Option<Lease>,
+    /// A leader was stopping as planned, and its work may take this long.
+    pub(crate) stop_timeout: Duration,
 }
 
 /// One process from start to end.

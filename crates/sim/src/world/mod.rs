@@ -13,6 +13,7 @@ mod network;
 mod process;
 mod servers;
 mod watching;
+mod words;
 mod work;
 
 use std::collections::BTreeMap;
@@ -27,9 +28,9 @@ use crate::plan::{CandidatePlan, Plan};
 use crate::queue::Queue;
 use crate::trace::Trace;
 use inject::{Armed, Episode};
-pub(crate) use log::{Applied, Log, RegisterCounts, Violation, Window, WorkLog};
+pub(crate) use log::{Applied, Log, ProcessLog, RegisterCounts, Violation, Window, WorkLog};
 #[cfg(test)]
-pub(crate) use log::{Healed, Lease, ProcessLog, TermLog};
+pub(crate) use log::{Healed, Lease, TermLog};
 use network::Flight;
 use process::Process;
 use servers::Servers;
@@ -206,7 +207,7 @@ impl World {
         self.processes.push(Process::new(machine, identity, candidate));
         self.machines[machine].process = Some(process);
         self.machines[machine].incarnations += 1;
-        self.log.processes.push(log::ProcessLog::new(self.now));
+        self.log.processes.push(ProcessLog::new(self.now));
         self.trace.note(self.now, process, "starts on machine", machine as u64);
         self.step(process, crate::candidate::Happening::Start);
     }

@@ -7,7 +7,7 @@ use leasehold_election::{Delivery, Operation};
 use serde_json::{Value, json};
 
 use super::log::{Applied, Lease, Window};
-use super::{Event, LEASE, NEVER, World};
+use super::{Event, LEASE, NEVER, World, words};
 use crate::candidate::Happening;
 use crate::clocks::after;
 use crate::fault::FaultKind;
@@ -67,7 +67,7 @@ impl World {
             self.check_creation(process);
         }
         self.trace.note(self.now, process, send_word(operation), flight);
-        self.trace.explain(|| String::from_utf8_lossy(request.body()).chars().take(700).collect());
+        self.trace.explain(|| words::of_request(&request));
         self.processes[process].flights.insert(flight);
         self.flights.insert(
             flight,
@@ -155,6 +155,7 @@ impl World {
         }
         let response = self.carry(flight);
         self.trace.note(self.now, process, "is answered", u64::from(response.status().as_u16()));
+        self.trace.explain(|| format!("request {flight}: {}", words::of_lease(response.body())));
         if again {
             return;
         }

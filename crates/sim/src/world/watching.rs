@@ -8,7 +8,7 @@ use leasehold_election::Delivery;
 use leasehold_history::Nanos;
 
 use super::servers::wall;
-use super::{Event, World};
+use super::{Event, World, words};
 use crate::candidate::Happening;
 use crate::clocks::after;
 use crate::fault::FaultKind;
@@ -152,7 +152,7 @@ impl World {
         let happening = if line == OPENED {
             Happening::WatchOpened(id)
         } else {
-            self.trace.explain(|| String::from_utf8_lossy(&line).chars().take(600).collect());
+            self.trace.explain(|| words::of_line(&line));
             Happening::WatchLine(id, line)
         };
         self.send_input(process, happening);
