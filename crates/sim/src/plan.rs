@@ -124,10 +124,17 @@ impl Plan {
         let one_timing = !settings.mixed_timings || chance.happens(600);
         let peers = chance.happens(300);
         let twins = chance.happens(50);
-        let candidates = (0..count)
-            .map(|index| {
-                let timing = if one_timing { shared } else { chance.pick(&settings_index(settings)) };
-                let mut plan = CandidatePlan::draw(&mut chance, &settings.timings[timing], peers);
+        let timings: Vec<&TimingSettings> = (0..count)
+            .map(|_| if one_timing { shared } else { chance.pick(&settings_index(settings)) })
+            .map(|index| &settings.timings[index])
+            .collect();
+        // The promise is about clocks that err by no more than every candidate allows for.
+        let error = timings.iter().map(|timing| timing.clock_rate_error_ppm).min().unwrap_or(0);
+        let candidates = timings
+            .into_iter()
+            .enumerate()
+            .map(|(index, timing)| {
+                let mut plan = CandidatePlan::draw(&mut chance, timing, error.into(), peers);
                 if index == 0 {
                     // Somebody must be willing to create the Lease.
                     plan.on_missing = OnMissing::Create;
@@ -152,9 +159,8 @@ impl Plan {
 }
 
 impl CandidatePlan {
-    fn draw(chance: &mut Chance, timing: &TimingSettings, peers: bool) -> Self {
+    fn draw(chance: &mut Chance, timing: &TimingSettings, error: i64, peers: bool) -> Self {
         let timing_built = timing.clone().build().expect("the timings to draw from hold");
-        let error = i64::from(timing.clock_rate_error_ppm);
         let bound = if chance.happens(300) { error.min(50) } else { error };
         let budget = timing_built.lost_stop_timeout();
         Self {
