@@ -1,6 +1,8 @@
 //! The shipped elector in many worlds, and what is known to be broken beside it.
 
-use leasehold_sim::{Class, ControlKind, FaultKind, MutantKind, Settings, Variant, hunt, run_world, run_worlds};
+use leasehold_sim::{
+    Class, ControlKind, FaultKind, MutantKind, Settings, Variant, hunt, run_world, run_worlds,
+};
 
 #[test]
 fn equal_seeds_give_equal_worlds_and_others_do_not() {

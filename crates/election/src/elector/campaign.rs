@@ -93,9 +93,9 @@ impl Elector {
         self.send(Purpose::Read, request);
     }
 
-    /// Reads as soon as the machine acts again, because what is known is in doubt.
+    /// Reads as soon as the machine acts again, because what is known is in doubt, unless the server asked for more time.
     pub(super) fn read_soon(&mut self) {
-        self.campaign.read_at = self.now.wait;
+        self.campaign.read_at = self.now.wait.max(self.campaign.asked_until);
     }
 
     pub(super) fn read_is_due(&self) -> bool {

@@ -89,8 +89,6 @@ mutants! {
         "S1 S8", [Slow HeldAnswer RequestsLost WatchSilent WatchRefused], time::ValidityFromAnswer::default();
     TimerFromSend, "A standby counts from when it sent its read, not from when the answer was complete.",
         "S1 S8", [Slow WatchRefused WatchSilent Partition], time::TimerFromSend::default();
-    LaterSendCounted, "A renewal that is confirmed counts from the sending of a later one.",
-        "S1 S8", [HeldAnswer LaggingCache RequestsLost], records::LaterSendCounted::default();
     RateIgnored, "The clocks are taken to run at the right rate.",
         "S1 S8", [Partition Frozen RateChange], time::RateIgnored;
     ClockStops, "The only clock read stands still while the machine is suspended.",
@@ -129,7 +127,6 @@ impl MutantKind {
         let mut settings = directed(self.faults());
         match self {
             Self::RateIgnored => settings.timings = vec![tight(8, 100_000)],
-            Self::LaterSendCounted => settings.timings = vec![tight(15, 10_000)],
             // These faults break the contract.
             Self::MissingIsFree | Self::RestoreIgnored => settings.strict = false,
             Self::StoredDurationIgnored => {

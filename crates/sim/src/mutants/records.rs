@@ -1,39 +1,8 @@
 //! Mutants that do not believe what a record shows.
 
-use leasehold_election::{Delivery, Effect, Effects, Elector, Input, Reading};
+use leasehold_election::{Delivery, Effects, Elector, Input, Reading};
 
 use super::Mutant;
-use super::lease::is_renewal;
-
-/// Takes the confirmation of an earlier renewal for that of the latest.
-#[derive(Debug, Default)]
-pub(super) struct LaterSendCounted {
-    /// The renew times written, the latest last.
-    written: Vec<String>,
-}
-
-impl Mutant for LaterSendCounted {
-    fn handle(&mut self, elector: &mut Elector, reading: Reading, chance: u64, input: Input) -> Effects {
-        let input = rewrite(input, |text| {
-            let latest = self.written.last()?;
-            let shown =
-                self.written.iter().find(|time| text.contains(&format!(r#""renewTime":"{time}""#)))?;
-            Some(text.replace(&format!(r#""renewTime":"{shown}""#), &format!(r#""renewTime":"{latest}""#)))
-        });
-        let effects = elector.handle(reading, chance, input);
-        for effect in &effects.list {
-            match effect {
-                Effect::Send { request, .. } if is_renewal(request) => {
-                    let body = String::from_utf8_lossy(request.body()).into_owned();
-                    self.written.extend(value_of(&body, r#"/spec/renewTime","value":""#));
-                }
-                Effect::StartWork { .. } => self.written.clear(),
-                _ => {}
-            }
-        }
-        effects
-    }
-}
 
 /// Reads its own lease duration in every record.
 #[derive(Debug)]
@@ -93,9 +62,4 @@ fn rewrite(input: Input, change: impl Fn(&str) -> Option<String>) -> Input {
         }
         input => input,
     }
-}
-
-fn value_of(body: &str, key: &str) -> Option<String> {
-    let rest = &body[body.find(key)? + key.len()..];
-    Some(rest[..rest.find('"')?].to_owned())
 }

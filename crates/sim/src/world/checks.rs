@@ -85,15 +85,25 @@ impl World {
         let Delivery::Response(response) = delivery else { return };
         let header = response.headers().get(http::header::RETRY_AFTER);
         let Some(seconds) = header.and_then(|value| value.to_str().ok()?.parse().ok()) else { return };
-        if operation == Operation::Read {
-            let wait = Duration::from_secs(seconds) * 8 / 10;
+        // An answer that comes after its request was given up is not heard, and nobody can wait by such clocks.
+        let excused = [FaultKind::RateBeyondBound, FaultKind::DriverStarved, FaultKind::Frozen];
+        if operation == Operation::Read && !self.plans_any(&excused) {
+            // An hour asked for must not cost an hour without a leader.
+            let timing = &self.plan.candidates[self.processes[process].machine].timing;
+            let longest = (timing.retry_period() * 15).min(timing.lease_duration() * 5 / 6);
+            let wait = Duration::from_secs(seconds).min(longest) * 8 / 10;
             self.processes[process].quiet_until = after(self.now, wait);
         }
     }
 
     pub(super) fn check_quiet(&mut self, process: usize, operation: Operation) {
-        if operation == Operation::Read && self.now < self.processes[process].quiet_until {
-            self.violate("L4", format!("process {process} reads sooner than Retry-After allows"));
+        match operation {
+            Operation::Read if self.now < self.processes[process].quiet_until => {
+                self.violate("L4", format!("process {process} reads sooner than Retry-After allows"));
+            }
+            // After a write there is something new to learn.
+            Operation::Acquire => self.processes[process].quiet_until = self.now,
+            Operation::Read | Operation::Watch | Operation::Renew | Operation::Release => {}
         }
     }
 
@@ -102,20 +112,34 @@ impl World {
         let running = &mut self.processes[process];
         let missing = match happening {
             Happening::WatchLine(_, line) if line.starts_with(br#"{"type":"DELETED""#) => true,
-            Happening::Answer(_, Delivery::Response(response)) if response.status() == 404 => true,
-            Happening::WatchLine(_, line) if line.starts_with(br#"{"type":"BOOKMARK""#) => return,
-            Happening::WatchLine(..) => false,
-            Happening::Answer(_, Delivery::Response(response)) if response.status().is_success() => false,
+            Happening::WatchLine(_, line) if lease_of_line(line).is_some() => false,
+            Happening::Answer(_, Delivery::Response(response)) => match response.status().as_u16() {
+                404 if String::from_utf8_lossy(response.body()).contains(r#""kind":"leases""#) => true,
+                200 | 201 if Lease::parse(response.body()).is_some() => false,
+                _ => return,
+            },
             _ => return,
         };
+        // What is older than what was seen before is no sight: an answer may come after the event of the deletion.
+        let version = version_seen(happening).unwrap_or(running.newest_sight);
+        if version < running.newest_sight {
+            return;
+        }
+        running.newest_sight = version;
         running.missing_since = if missing { running.missing_since.or(Some(self.now)) } else { None };
+    }
+
+    fn plans_any(&self, kinds: &[FaultKind]) -> bool {
+        self.plan.faults.iter().any(|fault| kinds.contains(&fault.kind))
     }
 
     /// S7: whoever creates the Lease has known for its own lease duration that there is none. That another Lease may have
     /// come and gone unseen is a known limit: somebody deleted a Lease whose holder may live.
     pub(super) fn check_creation(&mut self, process: usize) {
-        if self.plan.faults.iter().any(|fault| fault.kind == FaultKind::StoreRestored) {
-            // What is older than what is known is no sight of a Lease.
+        // What is older than what is known is no sight of a Lease, nor is what comes after its request was given up, and
+        // nobody can wait by such clocks.
+        let excused = [FaultKind::StoreRestored, FaultKind::RateBeyondBound, FaultKind::DriverStarved];
+        if self.plans_any(&excused) {
             return;
         }
         let plan = &self.plan.candidates[self.processes[process].machine];
@@ -130,17 +154,30 @@ impl World {
     }
 }
 
+fn version_seen(happening: &Happening) -> Option<u64> {
+    let lease = match happening {
+        Happening::WatchLine(_, line) => Lease::parse(Frame::read(line)?.object.get().as_bytes()),
+        Happening::Answer(_, Delivery::Response(response)) => Lease::parse(response.body()),
+        _ => None,
+    };
+    lease.map(|lease| lease.version)
+}
+
 fn lease_of_line(line: &[u8]) -> Option<Lease> {
-    #[derive(serde::Deserialize)]
-    struct Frame<'a> {
-        #[serde(rename = "type")]
-        kind: &'a str,
-        #[serde(borrow)]
-        object: &'a serde_json::value::RawValue,
+    let frame = Frame::read(line)?;
+    matches!(frame.kind, "ADDED" | "MODIFIED").then(|| Lease::parse(frame.object.get().as_bytes()))?
+}
+
+#[derive(serde::Deserialize)]
+struct Frame<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(borrow)]
+    object: &'a serde_json::value::RawValue,
+}
+
+impl<'a> Frame<'a> {
+    fn read(line: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
     }
-    let frame: Frame<'_> = serde_json::from_slice(line).ok()?;
-    if !matches!(frame.kind, "ADDED" | "MODIFIED") {
-        return None;
-    }
-    Lease::parse(frame.object.get().as_bytes())
 }

@@ -147,6 +147,7 @@ impl World {
     pub(crate) fn run(mut self) -> Outcome {
         let end = after(Nanos(0), self.plan.length);
         while let Some((at, event)) = self.queue.pop_until(end) {
+            assert!(at >= self.now, "true time does not run backwards: {event:?}");
             self.now = at;
             self.handle(event);
         }

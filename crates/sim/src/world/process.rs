@@ -37,6 +37,8 @@ pub(super) struct Process {
     pub(super) watch: Option<(u64, usize)>,
     pub(super) stopping: bool,
     pub(super) newest_seen: u64,
+    /// The newest version of the Lease, or of its deletion, that it was told.
+    pub(super) newest_sight: u64,
     /// Since when it knows that there is no Lease.
     pub(super) missing_since: Option<Nanos>,
     /// The server asked not to be read before.
@@ -78,6 +80,7 @@ impl Process {
             watch: None,
             stopping: false,
             newest_seen: 0,
+            newest_sight: 0,
             missing_since: None,
             quiet_until: Nanos(0),
         }

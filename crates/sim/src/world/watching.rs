@@ -133,7 +133,8 @@ impl World {
             self.plan_line(stream, line);
         }
         if ended {
-            self.queue.plan(self.streams[stream].last_arrival, Event::StreamEnds(stream));
+            let at = self.streams[stream].last_arrival.max(self.now);
+            self.queue.plan(at, Event::StreamEnds(stream));
         }
     }
 
