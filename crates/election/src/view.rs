@@ -15,7 +15,7 @@ pub(crate) struct View {
     lease: Lease,
     /// Largest resourceVersion seen: an older state is no news.
     newest: u64,
-    /// Largest resourceVersion ever seen, also before the store was restored.
+    /// Largest resourceVersion ever seen or, once the store was restored, the least that a token may have.
     high_water: u64,
     /// Revision that the store has reached at least, as a bookmark told.
     reached: u64,
@@ -165,9 +165,10 @@ impl View {
         Sight::News
     }
 
-    /// Forgets all but the highest revision: what was known may never have been.
+    /// Forgets all but what follows the highest revision: what was known may never have been.
     fn forget(&mut self, version: u64, now: Moment, config: &Config) {
-        let high_water = self.high_water;
+        // The highest revision seen may have been the token of a term: only a larger one may be.
+        let high_water = self.high_water.saturating_add(1);
         *self = Self::new();
         self.high_water = high_water;
         self.newest = version;

@@ -55,7 +55,8 @@ impl Elector {
         match answer {
             Answer::Lease(record) => {
                 self.remember(attempt);
-                self.take_record(record, Some(flight.newest_at_send));
+                // A write gets a revision of its own: one that was seen before is of a store that went back.
+                self.take_record(record, Some(flight.newest_at_send.saturating_add(1)));
             }
             Answer::Unknown(refusal) => {
                 self.remember(attempt);
