@@ -23,6 +23,7 @@ pub struct TimingSettings {
     pub lost_stop_timeout: Option<Duration>,
     /// Largest rate error of any clock, in parts per million. Default 10,000 (1 %), at most 100,000 (10 %).
     /// Chrony may slew by 83,333; larger costs usable lease time.
+    /// All candidates of one Lease must be given the same: none can see the bound that another one counts with.
     pub clock_rate_error_ppm: u32,
 }
 

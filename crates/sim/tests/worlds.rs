@@ -74,6 +74,16 @@ fn the_shipped_elector_breaks_no_rule_where_mutants_are_caught() {
     }
 }
 
+/// A renewal that is delivered twice once brought an old renew time back, which a cut off standby had counted from.
+#[test]
+fn a_proxy_that_sends_requests_again_makes_no_two_leaders() {
+    use FaultKind as F;
+    let faults = vec![F::Duplicate, F::Partition, F::WatchSilent];
+    let settings = Settings { faults, ..MutantKind::TermNotTested.settings() };
+    let report = run_worlds(0..100, &settings, Variant::Shipped, threads(), &|_| {});
+    assert!(report.failures.is_empty(), "{:#?}", report.failures);
+}
+
 /// Clocks at any rate, stopped machines, work that does not stop and writes that arrive a minute late.
 #[test]
 fn the_gate_holds_without_any_clock() {
