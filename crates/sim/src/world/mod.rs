@@ -5,10 +5,12 @@
 //! are carried out, timers run on BOOTTIME, the watchdog ends work by max(RAW, BOOTTIME), and what a check has once found
 //! over stays over.
 
+mod belief;
 mod checks;
 mod edits;
 mod inject;
 mod log;
+mod machine;
 mod network;
 mod process;
 mod servers;
