@@ -17,7 +17,7 @@ use crate::view::{Lease, Sight};
 pub(super) struct Campaign {
     /// Acquisitions whose answers were lost: they may have happened, or may still happen.
     pub(super) attempts: Vec<Attempt>,
-    /// The latest of them has not been followed by a look at the Lease yet.
+    /// The latest acquisition lost its race, or its answer was lost, and no look at the Lease has followed.
     pub(super) in_doubt: bool,
     pub(super) read_at: Duration,
     /// The server asked not to be read before, and nothing was heard since.

@@ -109,24 +109,15 @@ impl World {
 
     /// Notes since when a process knows that there is no Lease, and that something else was heard than a throttling.
     pub(super) fn note_sight(&mut self, process: usize, happening: &Happening) {
+        let Some(sight) = Sight::of(happening) else { return };
         let running = &mut self.processes[process];
-        let missing = match happening {
-            Happening::WatchLine(_, line) if line.starts_with(br#"{"type":"DELETED""#) => true,
-            Happening::WatchLine(_, line) if lease_of_line(line).is_some() => false,
-            Happening::Answer(_, Delivery::Response(response)) => match response.status().as_u16() {
-                404 if String::from_utf8_lossy(response.body()).contains(r#""kind":"leases""#) => true,
-                200 | 201 if Lease::parse(response.body()).is_some() => false,
-                _ => return,
-            },
-            _ => return,
-        };
         // What is older than what was seen before is no sight: an answer may come after the event of the deletion.
-        let version = version_seen(happening).unwrap_or(running.newest_sight);
+        let version = sight.version.unwrap_or(running.newest_sight);
         if version < running.newest_sight {
             return;
         }
         running.newest_sight = version;
-        running.missing_since = if missing { running.missing_since.or(Some(self.now)) } else { None };
+        running.missing_since = if sight.missing { running.missing_since.or(Some(self.now)) } else { None };
     }
 
     fn plans_any(&self, kinds: &[FaultKind]) -> bool {
@@ -154,13 +145,36 @@ impl World {
     }
 }
 
-fn version_seen(happening: &Happening) -> Option<u64> {
-    let lease = match happening {
-        Happening::WatchLine(_, line) => Lease::parse(Frame::read(line)?.object.get().as_bytes()),
-        Happening::Answer(_, Delivery::Response(response)) => Lease::parse(response.body()),
-        _ => None,
-    };
-    lease.map(|lease| lease.version)
+/// What an event or an answer tells of whether there is a Lease.
+struct Sight {
+    missing: bool,
+    /// Of the Lease, or of its deletion; a 404 shows none.
+    version: Option<u64>,
+}
+
+impl Sight {
+    fn of(happening: &Happening) -> Option<Self> {
+        match happening {
+            Happening::WatchLine(_, line) => {
+                let frame = Frame::read(line)?;
+                let missing = frame.kind == "DELETED";
+                let tells = missing || matches!(frame.kind, "ADDED" | "MODIFIED");
+                let lease = Lease::parse(frame.object.get().as_bytes()).filter(|_| tells)?;
+                Some(Self { missing, version: Some(lease.version) })
+            }
+            Happening::Answer(_, Delivery::Response(response)) => match response.status().as_u16() {
+                404 if String::from_utf8_lossy(response.body()).contains(r#""kind":"leases""#) => {
+                    Some(Self { missing: true, version: None })
+                }
+                200 | 201 => {
+                    let lease = Lease::parse(response.body())?;
+                    Some(Self { missing: false, version: Some(lease.version) })
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 fn lease_of_line(line: &[u8]) -> Option<Lease> {
