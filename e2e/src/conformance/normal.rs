@@ -163,7 +163,7 @@ impl Symbols {
             numbers.push_str(before);
             numbers.push_str(match known {
                 _ if before.ends_with("current: ") => "<the newest>",
-                Some((_, symbol)) if !before.ends_with('@') => symbol,
+                Some((_, symbol)) if !before.ends_with(in_word) && !behind.starts_with(in_word) => symbol,
                 _ => digits,
             });
             rest = behind;
@@ -207,6 +207,11 @@ impl Place<'_> {
 fn writer_of(entry: &Value) -> String {
     let part = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
     [part("manager"), part("operation"), part("subresource"), part("apiVersion"), entry.to_string()].join(" ")
+}
+
+/// Whether a number beside this character is part of something longer: a uid, a name, a symbol.
+fn in_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '@')
 }
 
 fn looks_like_uid(text: &str) -> bool {
@@ -288,6 +293,18 @@ mod tests {
         let message = format!("uid {UID}, resourceVersion 10 and not 110: 3 causes");
         let normal = symbols.normal(2, &answer(&json!({"message": message})));
         assert_eq!(normal["body"]["message"], "uid uid@1, resourceVersion version@1 and not 110: 3 causes");
+    }
+
+    /// The real server had come to version 4000, and `4000` in the middle of a uid that no object has became a version.
+    #[test]
+    fn a_part_of_a_uid_or_a_name_is_no_version() {
+        let mut symbols = Symbols::default();
+        symbols.normal(1, &answer(&object(UID, "4000")));
+        let message = "ResourceVersion: 0, uid 00000000-0000-4000-8000-000000000000, name b-4000, not 4000";
+        let normal = symbols.normal(2, &answer(&json!({"message": message})));
+        let expected =
+            "ResourceVersion: 0, uid 00000000-0000-4000-8000-000000000000, name b-4000, not version@1";
+        assert_eq!(normal["body"]["message"], expected);
     }
 
     #[test]
