@@ -10,6 +10,8 @@ use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
     timerfd_create, timerfd_settime,
 };
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Reads the three clocks. Takes about 60 ns, since none of them enters the kernel.
 pub fn now() -> Reading {
@@ -87,6 +89,51 @@ impl Timer {
 impl AsRawFd for Timer {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+}
+
+/// A timer on BOOTTIME that a task of a tokio runtime awaits: it counts suspended time, which tokio's do not.
+#[derive(Debug)]
+pub struct Alarm {
+    timer: AsyncFd<Timer>,
+}
+
+impl Alarm {
+    /// An alarm that is not set.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel has no more timers or file descriptors.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with IO.
+    pub fn new() -> io::Result<Self> {
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; a Timer owns its descriptor as long as it lives"
+        )]
+        let timer = AsyncFd::with_interest(Timer::non_blocking()?, Interest::READABLE)?;
+        Ok(Self { timer })
+    }
+
+    /// Rings once after `duration`; `None` never. What was set before is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses it, as it does for no `duration` of this century.
+    pub fn set(&self, duration: Option<Duration>) -> io::Result<()> {
+        self.timer.get_ref().set(duration)
+    }
+
+    /// Waits until it rings, or has been set anew after it rang: look at the clocks.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses to read the timer.
+    pub async fn rings(&self) -> io::Result<()> {
+        self.timer.readable().await?.clear_ready();
+        self.timer.get_ref().read()
     }
 }
 

@@ -72,6 +72,12 @@ impl Leadership {
         self.shared.limits().valid_until()
     }
 
+    /// Time left until [`Leadership::valid_until`], read from the clocks now; zero once it is over. In a planned stop it is
+    /// renewed as long as the work runs.
+    pub fn valid_for(&self) -> Duration {
+        self.shared.valid_for()
+    }
+
     /// Waits until the work has to stop.
     pub async fn stopping(&self) -> StopReason {
         let mut stopping = self.shared.stopping.subscribe();
