@@ -15,6 +15,7 @@ pub mod piped;
 pub mod process;
 pub mod rbac;
 pub mod sidecar;
+pub mod stamps;
 pub mod tools;
 
 pub use client_go::ClientGoCandidate;

@@ -86,6 +86,6 @@ mod tests {
         let cli =
             Cli::try_parse_from(["leasehold", "elect", "--lease", "db", "--ttl", "3s", "--file", "off"]);
         let Command::Elect(elect) = cli.unwrap().command else { panic!("another verb") };
-        assert_eq!((elect.args.lease.as_deref(), elect.args.file.as_str()), (Some("db"), "off"));
+        assert_eq!((elect.args.lease.as_deref(), elect.args.file.as_deref()), (Some("db"), Some("off")));
     }
 }

@@ -10,12 +10,15 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use leasehold_sidecar::Config;
+use leasehold_sidecar::{Config, ExitStatus};
 
 use crate::args::{Cli, Command, ElectArgs};
 use crate::problem::{Outcome, Problem};
 
 fn main() -> ExitCode {
+    if let Some(code) = leasehold_sidecar::part() {
+        return code;
+    }
     let outcome = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Elect(args) => elect(*args),
@@ -29,5 +32,8 @@ fn main() -> ExitCode {
 fn elect(args: ElectArgs) -> Outcome {
     lifeline::tie_to(args.parent)?;
     let elected = Config::try_from(args.args).and_then(|config| leasehold_sidecar::run(&config));
-    elected.map(ExitCode::from).map_err(|error| Problem::new(error, "see leasehold elect --help"))
+    elected.map(ExitCode::from).map_err(|error| {
+        let code = ExitStatus::of(&error);
+        Problem::new(error, "see leasehold elect --help").with_code(code)
+    })
 }

@@ -20,12 +20,18 @@ pub(crate) const INCONCLUSIVE: u8 = 3;
 pub(crate) struct Problem {
     error: anyhow::Error,
     hint: Option<String>,
+    code: ExitCode,
 }
 
 impl Problem {
     /// An error with what to do about it.
     pub(crate) fn new(error: anyhow::Error, hint: impl Into<String>) -> Self {
-        Self { error, hint: Some(hint.into()) }
+        Self { error, hint: Some(hint.into()), code: ExitCode::from(UNUSABLE) }
+    }
+
+    /// The same with another exit code than 2.
+    pub(crate) fn with_code(self, code: impl Into<ExitCode>) -> Self {
+        Self { code: code.into(), ..self }
     }
 
     /// Says it on stderr, and gives the exit code. A reader that has left, such as `head`, knows that it did.
@@ -37,12 +43,12 @@ impl Problem {
         let hint = self.hint.as_ref().map(|hint| format!("\nhint: {hint}\n")).unwrap_or_default();
         // If nobody reads it, the exit code still tells.
         let _ = write!(io::stderr(), "error: {:#}\n{hint}", self.error);
-        ExitCode::from(UNUSABLE)
+        self.code
     }
 }
 
 impl From<anyhow::Error> for Problem {
     fn from(error: anyhow::Error) -> Self {
-        Self { error, hint: None }
+        Self { error, hint: None, code: ExitCode::from(UNUSABLE) }
     }
 }

@@ -1,13 +1,17 @@
 //! The flags of `leader-elector`, and nothing else: [`Config`](crate::Config) makes sense of them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::exec::signal_by_name;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Elects a leader on a Kubernetes Lease, for a service that cannot be changed.
 ///
-/// The service asks the file (`leader-elector check`) or HTTP (`GET /leader`) whether it leads.
+/// The service asks the file (`leader-elector check`) or HTTP (`GET /leader`) whether it leads, or it is a command that
+/// runs only while this process leads: `leader-elector --lease my-service-leader -- my-service --its-flags`.
 #[derive(Debug, Parser)]
 #[command(name = "leader-elector", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -100,7 +104,7 @@ pub struct Args {
     )]
     pub ttl: Option<Duration>,
 
-    /// Time to take the file back in a planned stop, while the lease is renewed
+    /// Time that the command has to end, or to take the file back, in a planned stop, while the lease is renewed
     #[arg(
         long,
         env = "LEADER_ELECTOR_STOP_TIMEOUT",
@@ -110,7 +114,7 @@ pub struct Args {
     )]
     pub stop_timeout: Duration,
 
-    /// Time to take the file back after the lease was lost [default: what the other timings leave]
+    /// The same after the lease was lost, before the command is killed [default: what the other timings leave]
     #[arg(long, env = "LEADER_ELECTOR_LOST_STOP_TIMEOUT", value_parser = duration, value_name = "TIME")]
     pub lost_stop_timeout: Option<Duration>,
 
@@ -122,9 +126,27 @@ pub struct Args {
     #[arg(long, env = "LEADER_ELECTOR_ON_LOST", value_enum, default_value_t = OnLost::Recampaign, value_name = "WHAT")]
     pub on_lost: OnLost,
 
-    /// Where to say that this Pod leads, or `off`
-    #[arg(long, env = "LEADER_ELECTOR_FILE", default_value = "/tmp/is-leader", value_name = "PATH")]
-    pub file: String,
+    /// Signal that asks the command to end, if none was sent to this process to be passed on
+    #[arg(
+        long,
+        env = "LEADER_ELECTOR_STOP_SIGNAL",
+        value_parser = signal_by_name,
+        default_value = "TERM",
+        value_name = "SIGNAL"
+    )]
+    pub stop_signal: i32,
+
+    /// Where to write the command's LEADER_* variables too, for what it restarts itself; a shell can read it
+    #[arg(long, env = "LEADER_ELECTOR_ENV_FILE", value_name = "PATH")]
+    pub env_file: Option<PathBuf>,
+
+    /// Give up with 124 if this process has not led after this time [default: never]
+    #[arg(long, env = "LEADER_ELECTOR_ACQUIRE_TIMEOUT", value_parser = duration, value_name = "TIME")]
+    pub acquire_timeout: Option<Duration>,
+
+    /// Where to say that this Pod leads, or `off` [default: /tmp/is-leader, with a command off]
+    #[arg(long, env = "LEADER_ELECTOR_FILE", value_name = "PATH")]
+    pub file: Option<String>,
 
     /// Where the service asks: a loopback address, `unix:PATH`, or `off`. Any other address is served read-only
     #[arg(long, env = "LEADER_ELECTOR_HTTP", default_value = "127.0.0.1:4040", value_name = "ADDRESS")]
@@ -188,9 +210,9 @@ pub struct Args {
     )]
     pub use_cluster_credentials: bool,
 
-    /// Refused in this version
-    #[arg(last = true, hide = true, value_name = "CMD")]
-    pub command: Vec<String>,
+    /// Command to run while this process leads, and only then: it is stopped before the lease is given back
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
 }
 
 /// What to do after leadership was lost.

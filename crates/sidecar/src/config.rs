@@ -1,6 +1,7 @@
 //! Flags made sense of, with errors that say what to do.
 
 use std::env;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,10 @@ pub struct Config {
     pub(crate) on_missing: OnMissing,
     pub(crate) on_lost: OnLost,
     pub(crate) file: Option<PathBuf>,
+    pub(crate) command: Vec<OsString>,
+    pub(crate) stop_signal: i32,
+    pub(crate) env_file: Option<PathBuf>,
+    pub(crate) acquire_timeout: Option<Duration>,
     pub(crate) control: Option<Listener>,
     pub(crate) probes: Option<SocketAddr>,
     pub(crate) peers: bool,
@@ -43,7 +48,12 @@ pub(crate) enum Listener {
 impl Config {
     /// How the work is run, for the mark of each term.
     pub(crate) fn mode(&self) -> Mode {
-        if self.file.is_some() { Mode::File } else { Mode::Http }
+        // Whoever reads a file may go on by it when the command has ended.
+        match (&self.file, self.command.is_empty()) {
+            (Some(_), _) => Mode::File,
+            (None, false) => Mode::Exec,
+            (None, true) => Mode::Http,
+        }
     }
 }
 
@@ -51,11 +61,6 @@ impl TryFrom<Args> for Config {
     type Error = anyhow::Error;
 
     fn try_from(args: Args) -> Result<Self> {
-        if !args.command.is_empty() {
-            bail!(
-                "this version does not run a command; let the service ask the file or HTTP whether it leads"
-            );
-        }
         if !args.leader_elect || !args.use_cluster_credentials {
             bail!("electing is all that this program does; --leader-elect=false cannot be");
         }
@@ -78,7 +83,11 @@ impl TryFrom<Args> for Config {
             stop_timeout: args.stop_timeout,
             on_missing: args.on_missing,
             on_lost: args.on_lost,
-            file: (!is_off(&args.file)).then(|| args.file.into()),
+            file: file(args.file, !args.command.is_empty()),
+            command: args.command,
+            stop_signal: args.stop_signal,
+            env_file: args.env_file,
+            acquire_timeout: args.acquire_timeout,
             control: control(&args.http).context("--http")?,
             probes: address(&args.probe_addr).context("--probe-addr")?,
             peers: !args.no_peers,
@@ -99,6 +108,12 @@ fn namespace(flag: Option<String>) -> Result<String> {
     flag.or_else(pod).or_else(account).ok_or_else(|| {
         anyhow!("--namespace is missing, and this is no Pod; set it, or POD_NAMESPACE by the downward API")
     })
+}
+
+fn file(flag: Option<String>, with_command: bool) -> Option<PathBuf> {
+    let default = if with_command { "off" } else { DEFAULT_FILE };
+    let file = flag.unwrap_or_else(|| default.to_owned());
+    (!is_off(&file)).then(|| file.into())
 }
 
 fn control(text: &str) -> Result<Option<Listener>> {
@@ -130,6 +145,7 @@ fn is_off(text: &str) -> bool {
     text.is_empty() || text == "off"
 }
 
+const DEFAULT_FILE: &str = "/tmp/is-leader";
 const SERVICE_ACCOUNT_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 #[cfg(test)]
@@ -186,8 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_cannot_do_is_refused_and_not_ignored() {
-        assert!(error(&["--", "mysqld"]).contains("does not run a command"));
+    fn a_command_needs_no_file_and_has_one_only_if_asked() {
+        let exec = config(&["--", "mysqld", "--datadir", "/data"]).unwrap();
+        assert_eq!((exec.file.clone(), exec.mode()), (None, Mode::Exec));
+        assert_eq!(exec.command, ["mysqld", "--datadir", "/data"]);
+        assert_eq!(exec.stop_signal, 15);
+        let both = config(&["--file", "/run/leader/is-leader", "--", "mysqld"]).unwrap();
+        assert_eq!(both.mode(), Mode::File, "the file may be believed by others");
+    }
+
+    #[test]
+    fn what_this_program_cannot_do_is_refused_and_not_ignored() {
         assert!(error(&["--leader-elect=false"]).contains("electing is all"));
     }
 }

@@ -1,10 +1,12 @@
 //! The sidecar `leader-elector`: elects on a Lease for a service that cannot be changed.
 //!
-//! The service learns whether it leads from a file or by HTTP. It must honour `lead_until` itself: this program cannot
-//! stop it. Everything about the election is the library's; here are flags, the file, and HTTP.
+//! The service learns whether it leads from a file or by HTTP, and must honour `lead_until` itself; or it is a command
+//! that runs only while this process leads. Everything about the election is the library's; here are flags, the file,
+//! HTTP, and the command.
 
 mod args;
 mod config;
+mod exec;
 mod file;
 mod http;
 mod kubeconfig;
@@ -12,5 +14,6 @@ mod run;
 
 pub use args::{Args, CheckArgs, Cli, Command, LogFormat, OnLost};
 pub use config::Config;
+pub use exec::part;
 pub use file::{Content, NotLeader, check};
 pub use run::{ExitStatus, run};

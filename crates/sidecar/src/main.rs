@@ -7,6 +7,9 @@ use clap::Parser as _;
 use leasehold_sidecar::{CheckArgs, Cli, Command, Config, ExitStatus};
 
 fn main() -> ExitCode {
+    if let Some(code) = leasehold_sidecar::part() {
+        return code;
+    }
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Check(args)) => check(&args),
@@ -14,7 +17,7 @@ fn main() -> ExitCode {
             Ok(status) => status.into(),
             Err(error) => {
                 say(&format!("error: {error:#}\n\nhint: see leader-elector --help"));
-                ExitStatus::Unusable.into()
+                ExitStatus::of(&error).into()
             }
         },
     }

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, OnLost};
 use crate::config::{Config, Listener};
+use crate::exec::{End, Exec, NoCommand};
 use crate::file::LeaderFile;
 use crate::{http, kubeconfig};
 
@@ -29,6 +30,18 @@ pub enum ExitStatus {
     Unusable,
     /// Leadership was lost, and `--on-lost exit` was given. 75, EX_TEMPFAIL.
     Lost,
+    /// Did not lead within `--acquire-timeout`. 124, as of `timeout`.
+    NeverLed,
+    /// The command's own: what it exited with, 128 and the number of the signal that ended it, 125 if it could not be run
+    /// or watched, 126 if it may not be executed, 127 if it is not there, as of `env` and `timeout`.
+    Command(u8),
+}
+
+impl ExitStatus {
+    /// How the program ends that could not elect because of this error.
+    pub fn of(error: &anyhow::Error) -> Self {
+        error.downcast_ref::<NoCommand>().map_or(Self::Unusable, |no_command| Self::Command(no_command.code))
+    }
 }
 
 impl From<ExitStatus> for ExitCode {
@@ -37,6 +50,8 @@ impl From<ExitStatus> for ExitCode {
             ExitStatus::Stopped => 0,
             ExitStatus::Unusable => 2,
             ExitStatus::Lost => 75,
+            ExitStatus::NeverLed => 124,
+            ExitStatus::Command(code) => code,
         })
     }
 }
@@ -53,24 +68,62 @@ pub fn run(config: &Config) -> Result<ExitStatus> {
 }
 
 async fn elect(config: &Config) -> Result<ExitStatus> {
-    let file = config.file.clone().map(|path| {
-        let shown = path.display().to_string();
-        LeaderFile::prepare(path).with_context(|| {
-            format!("the is-leader file {shown} cannot be written; mount an emptyDir there, name another --file, or --file off")
-        })
-    });
-    let file = file.transpose()?.map(Arc::new);
-    let candidate = candidate(config, file.clone()).await?;
+    let work = Arc::new(Work::prepare(config)?);
+    let candidate = candidate(config, Arc::clone(&work)).await?;
     let handle = candidate.handle();
     listen(config, &handle).await?;
-    stop_on_signals(handle.clone())?;
+    match &work.exec {
+        Some(exec) => exec.attend(&handle)?,
+        None => stop_on_signals(handle.clone())?,
+    }
     let lost = note_loss(config.on_lost, handle.clone());
+    let never_led = give_up_after(config.acquire_timeout, handle.clone());
     tracing::info!(lease = %config.lease, namespace = %config.namespace, identity = candidate.identity(), "campaigning");
-    candidate.run(|leadership| publish(leadership, file.clone())).await?;
-    Ok(if lost.load(Ordering::SeqCst) { ExitStatus::Lost } else { ExitStatus::Stopped })
+    candidate.run(|leadership| lead(leadership, Arc::clone(&work), handle.clone())).await?;
+    Ok(match work.exec.as_ref().and_then(|exec| exec.last_code()) {
+        _ if lost.load(Ordering::SeqCst) => ExitStatus::Lost,
+        _ if never_led.load(Ordering::SeqCst) => ExitStatus::NeverLed,
+        Some(code) => ExitStatus::Command(code),
+        None => ExitStatus::Stopped,
+    })
 }
 
-async fn candidate(config: &Config, file: Option<Arc<LeaderFile>>) -> Result<Candidate> {
+/// What a term does: the is-leader file, the command, or both.
+#[derive(Debug)]
+struct Work {
+    file: Option<LeaderFile>,
+    exec: Option<Arc<Exec>>,
+}
+
+impl Work {
+    fn prepare(config: &Config) -> Result<Self> {
+        let file = config.file.clone().map(|path| {
+            let shown = path.display().to_string();
+            LeaderFile::prepare(path).with_context(|| {
+                format!("the is-leader file {shown} cannot be written; mount an emptyDir there, name another --file, or --file off")
+            })
+        });
+        let exec = (!config.command.is_empty())
+            .then(|| Exec::prepare(&config.command, config.stop_signal, config.env_file.clone()));
+        Ok(Self { file: file.transpose()?, exec: exec.transpose()?.map(Arc::new) })
+    }
+
+    /// Ends a term's work by force. To abort, the library's default, would end the sidecar and leave the file behind, and
+    /// the command at work until the guardian ends it. Without either there is nothing to end, since HTTP says by itself
+    /// that the term is over.
+    fn end_at_once(&self, stop: &HardStop) {
+        if let Some(exec) = &self.exec {
+            tracing::error!(%stop, "killing the command");
+            exec.kill();
+        }
+        let Some(file) = &self.file else { return };
+        if let Err(error) = file.take_back() {
+            tracing::error!(%error, %stop, file = %file.path().display(), "the is-leader file cannot be removed; it counts until its lead_until");
+        }
+    }
+}
+
+async fn candidate(config: &Config, work: Arc<Work>) -> Result<Candidate> {
     let mut builder = Candidate::builder(&config.namespace, &config.lease)
         .timing(config.timing.clone())
         .stop_timeout(config.stop_timeout)
@@ -80,7 +133,7 @@ async fn candidate(config: &Config, file: Option<Arc<LeaderFile>>) -> Result<Can
         .priority(config.priority)
         .record_events(config.events)
         .mode(config.mode())
-        .hard_stop(move |stop| take_back_at_once(file.as_deref(), &stop));
+        .hard_stop(move |stop| work.end_at_once(&stop));
     if let Some(identity) = &config.identity {
         builder = builder.identity(identity);
     }
@@ -91,15 +144,37 @@ async fn candidate(config: &Config, file: Option<Arc<LeaderFile>>) -> Result<Can
     Ok(builder.build()?)
 }
 
-/// The work of a term: saying so in the file, and taking it back before the lease is released.
-async fn publish(leadership: Leadership, file: Option<Arc<LeaderFile>>) {
-    let Some(file) = file else {
-        leadership.stopping().await;
-        return;
+/// The work of a term. A command that ends by itself ends the candidate: whoever started it decides what comes next.
+async fn lead(leadership: Leadership, work: Arc<Work>, handle: Handle) {
+    let run = async {
+        match &work.exec {
+            Some(exec) => {
+                if exec.lead(&leadership).await == End::ByItself {
+                    handle.stop();
+                }
+            }
+            None => {
+                leadership.stopping().await;
+            }
+        }
     };
+    let publish = async {
+        if let Some(file) = &work.file {
+            publish(&leadership, file).await;
+            // A leader whose file cannot be written is none.
+            if leadership.check().is_ok() {
+                handle.step_down();
+            }
+        }
+    };
+    tokio::join!(run, publish);
+}
+
+/// Says in the file that this Pod leads, and takes it back before the lease is released.
+async fn publish(leadership: &Leadership, file: &LeaderFile) {
     let mut renewals = leadership.renewals();
     loop {
-        if let Err(error) = file.write(&leadership) {
+        if let Err(error) = file.write(leadership) {
             // A leader that nobody can see is none: let another one lead.
             tracing::error!(%error, file = %file.path().display(), "the is-leader file cannot be written; stepping down");
             break;
@@ -108,16 +183,7 @@ async fn publish(leadership: Leadership, file: Option<Arc<LeaderFile>>) {
             break;
         }
     }
-    take_back(&file).await;
-}
-
-/// Ends a term's work by force. To abort, the library's default, would end the sidecar and leave the file behind; and
-/// without a file there is nothing to end, since HTTP says by itself that the term is over.
-fn take_back_at_once(file: Option<&LeaderFile>, stop: &HardStop) {
-    let Some(file) = file else { return };
-    if let Err(error) = file.take_back() {
-        tracing::error!(%error, %stop, file = %file.path().display(), "the is-leader file cannot be removed; it counts until its lead_until");
-    }
+    take_back(file).await;
 }
 
 /// The work has not ended as long as the file may be believed.
@@ -225,6 +291,26 @@ fn note_loss(on_lost: OnLost, handle: Handle) -> Arc<AtomicBool> {
         });
     }
     lost
+}
+
+/// With `--acquire-timeout`, a candidate that has not led by then ends.
+fn give_up_after(timeout: Option<Duration>, handle: Handle) -> Arc<AtomicBool> {
+    let never_led = Arc::new(AtomicBool::new(false));
+    if let Some(timeout) = timeout {
+        let mut changes = handle.changes();
+        let noted = Arc::clone(&never_led);
+        tokio::spawn(async move {
+            let led = async {
+                while changes.recv().await.is_some_and(|change| !matches!(change, Change::Started { .. })) {}
+            };
+            if tokio::time::timeout(timeout, led).await.is_err() {
+                tracing::error!(?timeout, "did not lead in time, giving up");
+                noted.store(true, Ordering::SeqCst);
+                handle.stop();
+            }
+        });
+    }
+    never_led
 }
 
 fn log_to_stderr(config: &Config) -> Result<()> {

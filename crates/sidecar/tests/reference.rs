@@ -55,7 +55,10 @@ fn row(arg: &Arg) -> String {
 fn names(arg: &Arg) -> String {
     let value = arg.get_value_names().and_then(|names| names.first()).filter(|_| takes_value(arg));
     let value = value.map_or(String::new(), |value| format!(" {value}"));
-    let long = format!("`--{}{value}`", arg.get_long().unwrap());
+    let long = match arg.get_long() {
+        Some(long) => format!("`--{long}{value}`"),
+        None => format!("`--{value} ...`"),
+    };
     let short = arg.get_short().map(|short| format!("`-{short}`"));
     let aliases = arg.get_visible_aliases().unwrap_or_default();
     let aliases = aliases.into_iter().map(|alias| format!("`--{alias}`"));
