@@ -176,6 +176,47 @@ async fn a_planned_stop_takes_the_file_back_before_the_lease_is_released() -> Re
     sampler.finish()
 }
 
+/// The service read the file just before it was removed, and works on until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_sidecar_gives_the_lease_back_when_nobody_believes_its_file_any_more() -> Result<()> {
+    let ground = Ground::new("believed").await?;
+    let mut sidecars = ground.sidecars(2).await?;
+    let first = leader(&sidecars).await?;
+    let read = sidecars[first].content()?.unwrap();
+    let valid_until = read.0["valid_until_boottime_ns"].as_u64().unwrap();
+    let file = sidecars[first].settings().file.clone();
+    let changed = watch_for_change(&ground, identity(&sidecars[first]), file).await?;
+    sidecars[first].process().terminate()?;
+    assert!(changed.await??, "the holder changed while the file was there");
+    assert!(boottime_ns() >= valid_until, "another one could lead while the service may have worked");
+    assert_eq!(sidecars[first].exit_code(PATIENCE).await?, Some(0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_says_that_it_has_done_lets_another_pod_lead_at_once() -> Result<()> {
+    let ground = Ground::new("done").await?;
+    let mut settings = ground.settings("app-0").await?;
+    let done = settings.folder().join("done");
+    settings.args = vec!["--lease=leader".to_owned(), "--ttl=30s".to_owned()];
+    settings.args.push(format!("--app-done=file:{}", done.display()));
+    let mut sidecars = [settings.start()?];
+    leader(&sidecars).await?;
+    let [sidecar] = &mut sidecars;
+    let valid_until = sidecar.content()?.unwrap().0["valid_until_boottime_ns"].as_u64().unwrap();
+    sidecar.process().terminate()?;
+    sidecar.until_status("stopping", PATIENCE, in_state("stopping")).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let holder = ground.leases().get("leader").await?.spec.and_then(|spec| spec.holder_identity);
+    assert!(holder.unwrap().starts_with(&identity(sidecar)), "it is renewed until the service has done");
+    std::fs::write(&done, "")?;
+    assert_eq!(sidecar.exit_code(PATIENCE).await?, Some(0));
+    let holder = ground.leases().get("leader").await?.spec.and_then(|spec| spec.holder_identity);
+    assert_eq!(holder.as_deref(), Some(""), "released");
+    assert!(boottime_ns() < valid_until, "the time was waited for, and not the file");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_file_of_a_killed_leader_goes_stale_before_another_one_leads() -> Result<()> {
     let ground = Ground::new("killed").await?;

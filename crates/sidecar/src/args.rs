@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::done::AppDone;
 use crate::exec::signal_by_name;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -103,6 +104,12 @@ pub struct Args {
         value_name = "TIME"
     )]
     pub ttl: Option<Duration>,
+
+    /// When the service has done in a planned stop, so that the lease is given back: `time` when nobody believes the file or
+    /// an answer any more, `at-once` if it asks before each act, `native` if this is a native sidecar, `file:PATH` is there,
+    /// the process of `pid-file:PATH` has ended, `port-closed:PORT`, no `process:NAME` runs
+    #[arg(long, env = "LEADER_ELECTOR_APP_DONE", default_value = "time", value_name = "WHAT")]
+    pub app_done: AppDone,
 
     /// Time that the command has to end, or to take the file back, in a planned stop, while the lease is renewed
     #[arg(

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use leasehold::{Mode, OnMissing, Timing, TimingSettings};
 
 use crate::args::{Args, LogFormat, OnLost};
+use crate::done::AppDone;
 
 /// What one election is told.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Config {
     pub(crate) identity: Option<String>,
     pub(crate) timing: Timing,
     pub(crate) stop_timeout: Duration,
+    pub(crate) app_done: AppDone,
     pub(crate) on_missing: OnMissing,
     pub(crate) on_lost: OnLost,
     pub(crate) file: Option<PathBuf>,
@@ -46,6 +48,14 @@ pub(crate) enum Listener {
 }
 
 impl Config {
+    /// Time for a planned stop. What the service may believe until then cannot be taken back sooner.
+    pub(crate) fn stop_timeout(&self) -> Duration {
+        match self.mode() {
+            Mode::File | Mode::Http => self.stop_timeout.max(self.timing.lease_duration()),
+            Mode::Library | Mode::Exec => self.stop_timeout,
+        }
+    }
+
     /// How the work is run, for the mark of each term.
     pub(crate) fn mode(&self) -> Mode {
         // Whoever reads a file may go on by it when the command has ended.
@@ -81,6 +91,7 @@ impl TryFrom<Args> for Config {
             identity: args.identity,
             timing: settings.build().context("these timings cannot hold")?,
             stop_timeout: args.stop_timeout,
+            app_done: args.app_done,
             on_missing: args.on_missing,
             on_lost: args.on_lost,
             file: file(args.file, !args.command.is_empty()),

@@ -6,6 +6,7 @@
 
 mod args;
 mod config;
+mod done;
 mod exec;
 mod file;
 mod http;
@@ -14,6 +15,7 @@ mod run;
 
 pub use args::{Args, CheckArgs, Cli, Command, LogFormat, OnLost};
 pub use config::Config;
+pub use done::AppDone;
 pub use exec::part;
 pub use file::{Content, NotLeader, check};
 pub use run::{ExitStatus, run};

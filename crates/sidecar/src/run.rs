@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, OnLost};
 use crate::config::{Config, Listener};
+use crate::done::AppDone;
 use crate::exec::{End, Exec, NoCommand};
 use crate::file::LeaderFile;
 use crate::{http, kubeconfig};
@@ -93,6 +94,8 @@ async fn elect(config: &Config) -> Result<ExitStatus> {
 struct Work {
     file: Option<LeaderFile>,
     exec: Option<Arc<Exec>>,
+    /// Of the service that asks; a command is seen to end.
+    app_done: AppDone,
 }
 
 impl Work {
@@ -105,7 +108,11 @@ impl Work {
         });
         let exec = (!config.command.is_empty())
             .then(|| Exec::prepare(&config.command, config.stop_signal, config.env_file.clone()));
-        Ok(Self { file: file.transpose()?, exec: exec.transpose()?.map(Arc::new) })
+        Ok(Self {
+            file: file.transpose()?,
+            exec: exec.transpose()?.map(Arc::new),
+            app_done: config.app_done.clone(),
+        })
     }
 
     /// Ends a term's work by force. To abort, the library's default, would end the sidecar and leave the file behind, and
@@ -126,7 +133,7 @@ impl Work {
 async fn candidate(config: &Config, work: Arc<Work>) -> Result<Candidate> {
     let mut builder = Candidate::builder(&config.namespace, &config.lease)
         .timing(config.timing.clone())
-        .stop_timeout(config.stop_timeout)
+        .stop_timeout(config.stop_timeout())
         .on_missing(config.on_missing)
         .peers(config.peers)
         .accept_restore(config.accept_restore)
@@ -146,16 +153,21 @@ async fn candidate(config: &Config, work: Arc<Work>) -> Result<Candidate> {
 
 /// The work of a term. A command that ends by itself ends the candidate: whoever started it decides what comes next.
 async fn lead(leadership: Leadership, work: Arc<Work>, handle: Handle) {
+    if let Err(error) = work.app_done.begin() {
+        tracing::error!(%error, "the file by which the service says that it has done cannot be removed");
+    }
     let run = async {
         match &work.exec {
             Some(exec) => {
                 if exec.lead(&leadership).await == End::ByItself {
                     handle.stop();
                 }
+                // Somebody else may read the file, and go on by it when the command has ended.
+                if work.file.is_some() {
+                    work.app_done.wait(&leadership).await;
+                }
             }
-            None => {
-                leadership.stopping().await;
-            }
+            None => work.app_done.wait(&leadership).await,
         }
     };
     let publish = async {

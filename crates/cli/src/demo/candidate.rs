@@ -90,7 +90,7 @@ impl Candidate {
         let (words, socket_flag, socket) = match self.lock {
             Lock::Lease => (
                 format!(
-                    "elect --namespace {NAMESPACE} --lease {NAME} --ttl {seconds} --no-peers --file off --probe-addr off"
+                    "elect --namespace {NAMESPACE} --lease {NAME} --ttl {seconds} --no-peers --file off --probe-addr off --app-done at-once"
                 ),
                 "--http",
                 format!("unix:{}", socket.display()),
