@@ -151,7 +151,7 @@ fn the_commands_shown_find_what_they_are_about() {
     let help = String::from_utf8(help.stdout).unwrap();
     let address = commands.lines().find_map(|line| line.strip_prefix("$ curl -s ")).unwrap();
     for default in [address.trim_end_matches('/'), "/tmp/is-leader"] {
-        assert!(help.contains(&format!("[default: {default}]")), "{default} is no default in\n{help}");
+        assert!(help.contains(&format!("[default: {default}")), "{default} is no default in\n{help}");
     }
     let checks = ["check", "--quiet", "--file", "/nonexistent/is-leader"];
     assert!(commands.contains("leader-elector check --quiet --file /tmp/is-leader"));
