@@ -5,7 +5,8 @@ use std::time::Duration;
 use leasehold_election::{Delivery, Limits, Operation};
 
 use super::World;
-use super::log::{Applied, Lease};
+use super::log::Applied;
+use super::shown::Reader;
 use crate::candidate::{Happening, Told};
 use crate::clocks::after;
 use crate::fault::{FaultKind, Target};
@@ -18,10 +19,12 @@ impl World {
         let shown = match happening {
             // What a watch that was closed still says is not looked at.
             Happening::WatchLine(id, line) if running.watch.is_some_and(|(open, _)| open == *id) => {
-                lease_of_line(line)
+                let line =
+                    self.reader.line(line).filter(|line| matches!(line.kind.as_str(), "ADDED" | "MODIFIED"));
+                line.and_then(|line| line.lease.clone())
             }
             Happening::Answer(_, Delivery::Response(response)) if response.status().is_success() => {
-                Lease::parse(response.body())
+                self.reader.body(response.body())
             }
             _ => None,
         };
@@ -109,7 +112,7 @@ impl World {
 
     /// Notes since when a process knows that there is no Lease, and that something else was heard than a throttling.
     pub(super) fn note_sight(&mut self, process: usize, happening: &Happening) {
-        let Some(sight) = Sight::of(happening) else { return };
+        let Some(sight) = Sight::of(&mut self.reader, happening) else { return };
         let running = &mut self.processes[process];
         // What is older than what was seen before is no sight: an answer may come after the event of the deletion.
         let version = sight.version.unwrap_or(running.newest_sight);
@@ -153,13 +156,13 @@ struct Sight {
 }
 
 impl Sight {
-    fn of(happening: &Happening) -> Option<Self> {
+    fn of(reader: &mut Reader, happening: &Happening) -> Option<Self> {
         match happening {
             Happening::WatchLine(_, line) => {
-                let frame = Frame::read(line)?;
-                let missing = frame.kind == "DELETED";
-                let tells = missing || matches!(frame.kind, "ADDED" | "MODIFIED");
-                let lease = Lease::parse(frame.object.get().as_bytes()).filter(|_| tells)?;
+                let line = reader.line(line)?;
+                let missing = line.kind == "DELETED";
+                let tells = missing || matches!(line.kind.as_str(), "ADDED" | "MODIFIED");
+                let lease = line.lease.as_ref().filter(|_| tells)?;
                 Some(Self { missing, version: Some(lease.version) })
             }
             Happening::Answer(_, Delivery::Response(response)) => match response.status().as_u16() {
@@ -167,31 +170,12 @@ impl Sight {
                     Some(Self { missing: true, version: None })
                 }
                 200 | 201 => {
-                    let lease = Lease::parse(response.body())?;
+                    let lease = reader.body(response.body())?;
                     Some(Self { missing: false, version: Some(lease.version) })
                 }
                 _ => None,
             },
             _ => None,
         }
-    }
-}
-
-fn lease_of_line(line: &[u8]) -> Option<Lease> {
-    let frame = Frame::read(line)?;
-    matches!(frame.kind, "ADDED" | "MODIFIED").then(|| Lease::parse(frame.object.get().as_bytes()))?
-}
-
-#[derive(serde::Deserialize)]
-struct Frame<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    #[serde(borrow)]
-    object: &'a serde_json::value::RawValue,
-}
-
-impl<'a> Frame<'a> {
-    fn read(line: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok()
     }
 }

@@ -14,6 +14,7 @@ mod machine;
 mod network;
 mod process;
 mod servers;
+mod shown;
 mod watching;
 mod words;
 mod work;
@@ -36,6 +37,7 @@ pub(crate) use log::{Healed, Lease, TermLog};
 use network::Flight;
 use process::Process;
 use servers::Servers;
+use shown::Reader;
 use watching::Stream;
 use work::Register;
 
@@ -101,6 +103,7 @@ pub(crate) struct World {
     next_flight: u64,
     streams: Vec<Stream>,
     register: Register,
+    reader: Reader,
     episodes: Vec<Episode>,
     next_episode: u64,
     armed: Vec<Armed>,
@@ -134,6 +137,7 @@ impl World {
             next_flight: 0,
             streams: Vec::new(),
             register: Register::default(),
+            reader: Reader::default(),
             episodes: Vec::new(),
             next_episode: 0,
             armed: Vec::new(),

@@ -1,5 +1,6 @@
 //! The way of a request to an API server and of its answer back, with everything that may become of both.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -18,7 +19,7 @@ pub(super) struct Flight {
     process: usize,
     id: u64,
     pub(super) operation: Operation,
-    request: Request<Vec<u8>>,
+    request: Rc<Request<Vec<u8>>>,
     server: usize,
     fate: Fate,
     delivery: Option<Delivery>,
@@ -75,7 +76,7 @@ impl World {
                 process,
                 id,
                 operation,
-                request,
+                request: Rc::new(request),
                 server: self.machines[machine].server,
                 fate: Fate::Unanswered,
                 delivery: None,
@@ -183,7 +184,7 @@ impl World {
     /// Lets the store handle a request, and notes what it changed.
     fn carry(&mut self, flight: u64) -> Response<Vec<u8>> {
         let Flight { process, operation, request, .. } = &self.flights[&flight];
-        let (process, operation, request) = (*process, *operation, request.clone());
+        let (process, operation, request) = (*process, *operation, Rc::clone(request));
         let before = self.servers.lease.clone();
         let revision = self.servers.store.revision();
         let response = self.apply(&request);

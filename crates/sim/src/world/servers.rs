@@ -65,9 +65,9 @@ impl World {
         let revision = self.servers.store.revision();
         let response = self.servers.handle(self.now, request);
         if self.servers.store.revision() != revision {
-            let lease =
-                if *request.method() == http::Method::DELETE { None } else { Lease::parse(response.body()) };
-            self.servers.lease = lease;
+            let gone = *request.method() == http::Method::DELETE;
+            let lease = if gone { None } else { self.reader.body(response.body()) };
+            self.servers.lease = lease.as_deref().cloned();
             self.plan_pumps();
         }
         response

@@ -117,7 +117,7 @@ impl World {
         let (silent, bookmarks_only, process) = (*silent, *bookmarks_only, *process);
         let lines = self.servers.store.poll_watch(now, watch);
         let ended = watch.is_ended();
-        let bookmark = self.servers.store.bookmark(watch);
+        let bookmark = bookmarks_only.then(|| self.servers.store.bookmark(watch)).flatten();
         if silent || self.is_cut_off(process) {
             return;
         }
@@ -128,7 +128,8 @@ impl World {
             return;
         }
         for line in lines {
-            let line = line.strip_suffix(b"\n").unwrap_or(&line).to_vec();
+            let mut line = Vec::from(line);
+            line.pop_if(|last| *last == b'\n');
             self.streams[stream].old_line.get_or_insert_with(|| line.clone());
             self.plan_line(stream, line);
         }
