@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::shape::{Merge, Shape, Struct};
+use super::shape::{Field, Merge, Shape, Struct};
 
 /// A set of fields of an object; keys are path elements as they are written: `f:name`, `k:{..}`, `v:..`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,6 +157,14 @@ fn walk(shape: &Shape, old: Option<&Value>, new: Option<&Value>, difference: &mu
         (Some(_), None) => difference.removed.member = true,
         _ => {}
     }
+    if let (
+        Shape::Struct(Struct { atomic: false, fields, .. }),
+        Some(Value::Object(old)),
+        Some(Value::Object(new)),
+    ) = (shape, old, new)
+    {
+        return walk_struct(fields, old, new, difference);
+    }
     let (olds, news) = (parts(shape, old), parts(shape, new));
     let (Some(olds), Some(news)) = (olds, news) else {
         // No parts with owners of their own.
@@ -174,6 +182,24 @@ fn walk(shape: &Shape, old: Option<&Value>, new: Option<&Value>, difference: &mu
             descend(key, part, Some(old), None, difference);
         }
     }
+}
+
+/// As for all that has parts, without naming those that are the same: of a struct these are nearly all.
+fn walk_struct(
+    fields: &[Field],
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+    difference: &mut Difference,
+) {
+    let mut empty = true;
+    for field in fields {
+        let (old, new) = (present(old.get(field.name)), present(new.get(field.name)));
+        empty &= old.is_none() && new.is_none();
+        if old != new {
+            descend(&format!("f:{}", field.name), &field.shape, old, new, difference);
+        }
+    }
+    difference.taken.member |= empty;
 }
 
 fn descend(key: &str, shape: &Shape, old: Option<&Value>, new: Option<&Value>, difference: &mut Difference) {

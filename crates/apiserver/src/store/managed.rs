@@ -181,8 +181,8 @@ pub(crate) fn take(
     entries: &mut Vec<Entry>,
     writer: &Writer,
 ) {
-    let nothing = empty_object(shape);
-    let mut difference = compare(shape, Some(live.unwrap_or(&nothing)), Some(new));
+    let nothing = live.is_none().then(|| empty_object(shape));
+    let mut difference = compare(shape, live.or(nothing.as_ref()), Some(new));
     for entry in entries.iter_mut() {
         entry.fields.subtract(&difference.taken);
         entry.fields.subtract(&difference.removed);

@@ -1,6 +1,8 @@
 //! Patches: JSON Patch (RFC 6902) as the real server applies it, which is not always as the RFC says (evanphx/json-patch
 //! v4), merge patch (RFC 7386), and strategic merge patch for objects whose changed parts are maps.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 /// Why a JSON Patch was not applied.
@@ -61,7 +63,7 @@ fn add(document: &mut Value, path: &str, value: Value) -> Option<()> {
     let (parent, key) = parent(document, path)?;
     match parent {
         Value::Object(map) => {
-            map.insert(key, value);
+            map.insert(key.into_owned(), value);
         }
         Value::Array(items) if key == "-" => items.push(value),
         Value::Array(items) => {
@@ -76,7 +78,7 @@ fn add(document: &mut Value, path: &str, value: Value) -> Option<()> {
 fn remove(document: &mut Value, path: &str) -> Option<Value> {
     let (parent, key) = parent(document, path)?;
     match parent {
-        Value::Object(map) => map.remove(&key),
+        Value::Object(map) => map.remove(key.as_ref()),
         Value::Array(items) => {
             let index = index(&key, items.len(), false)?;
             Some(items.remove(index))
@@ -94,7 +96,7 @@ fn replace(document: &mut Value, path: &str, value: Value) -> Option<()> {
     let (parent, key) = parent(document, path)?;
     match parent {
         Value::Object(map) => {
-            map.insert(key, value);
+            map.insert(key.into_owned(), value);
         }
         Value::Array(items) => {
             let index = index(&key, items.len(), false)?;
@@ -119,18 +121,18 @@ fn read<'a>(document: &'a Value, path: &str) -> Option<Option<&'a Value>> {
         at = step(at, &part)?;
     }
     match at {
-        Value::Object(map) => Some(map.get(&key)),
+        Value::Object(map) => Some(map.get(key.as_ref())),
         Value::Array(items) => Some(Some(&items[index(&key, items.len(), false)?])),
         _ => None,
     }
 }
 
-fn parent<'a>(document: &'a mut Value, path: &str) -> Option<(&'a mut Value, String)> {
+fn parent<'a, 'p>(document: &'a mut Value, path: &'p str) -> Option<(&'a mut Value, Cow<'p, str>)> {
     let (parents, key) = split(path)?;
     let mut at = document;
     for part in parents {
         at = match at {
-            Value::Object(map) => map.get_mut(&part).filter(|next| !next.is_null())?,
+            Value::Object(map) => map.get_mut(part.as_ref()).filter(|next| !next.is_null())?,
             Value::Array(items) => {
                 let index = index(&part, items.len(), false)?;
                 &mut items[index]
@@ -149,11 +151,14 @@ fn step<'a>(at: &'a Value, part: &str) -> Option<&'a Value> {
     }
 }
 
-fn split(path: &str) -> Option<(Vec<String>, String)> {
-    let mut parts: Vec<String> =
-        path.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
-    let key = parts.pop()?;
-    Some((parts, key))
+/// The parts of a path but the last, and the last.
+fn split(path: &str) -> Option<(impl Iterator<Item = Cow<'_, str>>, Cow<'_, str>)> {
+    let (parents, key) = path.rsplit_once('/')?;
+    Some((parents.split('/').skip(1).map(unescape), unescape(key)))
+}
+
+fn unescape(part: &str) -> Cow<'_, str> {
+    if part.contains('~') { part.replace("~1", "/").replace("~0", "~").into() } else { part.into() }
 }
 
 /// Negative indices count from the end, as in the library of the real server.

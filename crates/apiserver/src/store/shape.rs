@@ -98,21 +98,31 @@ impl Field {
 /// The sentence in which the real server refuses a wrong type.
 pub(crate) fn normalise(shape: &Shape, value: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
-    let place = Place { owner: "", path: String::new() };
+    let place = Place { owner: "", name: "", parent: None };
     visit(shape, value, &place, &mut unknown)?;
     Ok(unknown)
 }
 
-/// Where a value is: the struct that holds it, and the path from the root.
+/// Where a value is: the struct that holds it, and its name below its parent; the root has none. The path is only put
+/// together for those who ask, which is rare.
 struct Place<'a> {
     owner: &'a str,
-    path: String,
+    name: &'a str,
+    parent: Option<&'a Self>,
 }
 
 impl Place<'_> {
-    fn child<'a>(&self, owner: &'a str, name: &str) -> Place<'a> {
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-        Place { owner, path }
+    fn child<'a>(&'a self, owner: &'a str, name: &'a str) -> Place<'a> {
+        Place { owner, name, parent: Some(self) }
+    }
+
+    fn path(&self) -> String {
+        let mut path = self.parent.map(Place::path).unwrap_or_default();
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(self.name);
+        path
     }
 
     fn refuse<T>(&self, value: &Value, shape: &Shape) -> Result<T, String> {
@@ -128,12 +138,13 @@ impl Place<'_> {
             Value::Object(_) => "object".to_owned(),
         };
         let wanted = go_type(shape);
-        if self.path.is_empty() {
+        let path = self.path();
+        if path.is_empty() {
             return Err(format!("json: cannot unmarshal {given} into Go value of type {wanted}"));
         }
         Err(format!(
-            "json: cannot unmarshal {given} into Go struct field {}.{} of type {wanted}",
-            self.owner, self.path
+            "json: cannot unmarshal {given} into Go struct field {}.{path} of type {wanted}",
+            self.owner
         ))
     }
 }
@@ -165,20 +176,24 @@ fn visit(
         }
         (Shape::List(element, _), Value::Array(items)) => {
             for (index, item) in items.iter_mut().enumerate() {
-                let place = Place { owner: place.owner, path: place.path.clone() };
                 let before = unknown.len();
-                visit_element(element, item, &place, unknown)?;
-                let plain = format!("{}.", place.path);
-                for field in &mut unknown[before..] {
-                    if let Some(rest) = field.strip_prefix(&plain) {
-                        *field = format!("{}[{index}].{rest}", place.path);
-                    }
-                }
+                visit_element(element, item, place, unknown)?;
+                name_element(&mut unknown[before..], place, index);
             }
             Ok(())
         }
         (Shape::Struct(object), Value::Object(map)) => visit_struct(object, map, place, unknown),
         _ => place.refuse(value, shape),
+    }
+}
+
+/// Unknown fields of an element of a list are told with its index.
+fn name_element(unknown: &mut [String], place: &Place<'_>, index: usize) {
+    for field in unknown {
+        let path = place.path();
+        if let Some(rest) = field.strip_prefix(&path).and_then(|rest| rest.strip_prefix('.')) {
+            *field = format!("{path}[{index}].{rest}");
+        }
     }
 }
 
@@ -216,7 +231,7 @@ fn visit_struct(
                 visit(&field.shape, value, &place.child(object.name, key), unknown)?;
             }
             Some(_) => {}
-            None => unknown.push(place.child("", key).path),
+            None => unknown.push(place.child("", key).path()),
         }
     }
     map.retain(|key, value| {
@@ -228,6 +243,9 @@ fn visit_struct(
 fn retime(value: &mut Value, precision: Precision) -> Result<(), String> {
     let Value::String(text) = &*value else { return Ok(()) };
     let time = time::parse(text, precision)?;
+    if time != GO_ZERO && time::is_as_stored(text, precision) {
+        return Ok(());
+    }
     // The zero of Go's time is written as null.
     *value = if time == GO_ZERO { Value::Null } else { time::format_utc(time, precision).into() };
     Ok(())

@@ -26,6 +26,17 @@ pub(crate) fn format_utc(time: DateTime, precision: Precision) -> String {
     time.strftime(format).to_string()
 }
 
+/// Whether a time that can be read is written just as [`format_utc`] would write it.
+pub(crate) fn is_as_stored(text: &str, precision: Precision) -> bool {
+    let text = text.as_bytes();
+    match precision {
+        Precision::Second => text.len() == "2006-01-02T15:04:05Z".len() && text.ends_with(b"Z"),
+        Precision::Micro => {
+            text.len() == "2006-01-02T15:04:05.000000Z".len() && text.ends_with(b"Z") && text[19] == b'.'
+        }
+    }
+}
+
 /// Reads a time.
 ///
 /// # Errors
@@ -181,6 +192,29 @@ mod tests {
             r#"parsing time "soon" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "soon" as "2006""#
         );
         assert!(micro("2026-02-30T01:02:03.000000Z").ends_with("day out of range"));
+    }
+
+    #[test]
+    fn what_is_said_to_be_written_as_stored_is() {
+        for text in [
+            "2026-11-24T01:02:03.000004Z",
+            "0001-01-01T00:00:00.000000Z",
+            "0987-12-31T23:59:59.999999Z",
+            "2026-11-24T01:02:03,000004Z",
+            "2026-11-24T1:02:03.000004Z",
+            "2026-11-24T01:02:03.000004+00:00",
+            "2026-11-24T01:02:03Z",
+            "2026-11-24T1:02:03.0Z",
+            "2026-11-24T1:02:03Z",
+            "2026-11-24T01:02:03+00:00",
+        ] {
+            for precision in [Precision::Micro, Precision::Second] {
+                if let Ok(time) = parse(text, precision) {
+                    let stored = format_utc(time, precision);
+                    assert_eq!(is_as_stored(text, precision), text == stored, "{text} is stored as {stored}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -140,6 +140,31 @@ impl Store {
 /// What a patch of any kind but apply makes of the current version.
 fn patched(call: &Call<'_>, current: &Object, patch: &Value, writer: &Writer) -> Result<Proposal, Failure> {
     let resource = call.kind.resource();
+    let mut value = patch_applied(call, current, patch)?;
+    let reset = managed::is_reset(&value);
+    let refuse = |why: &str| refuse_patched(call, current, patch, why);
+    let (kind, version) = body::take_type(&mut value);
+    let (kind, version) = (kind.unwrap_or_default(), version.unwrap_or_default());
+    if kind != resource.kind || version != resource.api_version() {
+        return Err(refuse(&body::unregistered(&kind, &version)));
+    }
+    let unknown = normalise(resource.shape, &mut value).map_err(|why| refuse(&why))?;
+    let found = || {
+        let unknown = unknown.iter().map(|field| format!("unknown field \"{field}\""));
+        repeated(call).into_iter().chain(unknown).collect()
+    };
+    let warnings =
+        body::judge_findings(call, found).map_err(|why| refuse(&format!("strict decoding error: {why}")))?;
+    defaults::fill(call.kind, &mut value);
+    create::fit_namespace(call, &mut value["metadata"])?;
+    check_name(call, &value)?;
+    defaults::keep_other_part(call.kind, &mut value, &current.value, call.subresource);
+    managed::record_update(resource.shape, Some(&current.value), &mut value, reset, writer);
+    Ok(Proposal { value, warnings })
+}
+
+/// The current version with a patch applied, as it is before its type is looked at.
+fn patch_applied(call: &Call<'_>, current: &Object, patch: &Value) -> Result<Value, Failure> {
     let mut value = current.full_value();
     match call.content_type.as_str() {
         JSON_PATCH => json_patch(&mut value, patch).map_err(|error| match error {
@@ -159,35 +184,26 @@ fn patched(call: &Call<'_>, current: &Object, patch: &Value, writer: &Writer) ->
             )));
         }
     }
-    let reset = managed::is_reset(&value);
-    let shown = value.clone();
-    let refuse = |why: &str| {
-        let quoted = match call.content_type.as_str() {
-            // A strategic patch is converted by itself, and quoted; any other makes an object, which is quoted.
-            STRATEGIC_PATCH => go_text(patch),
-            JSON_PATCH => go_json::write(resource.shape, &shown, Some(&Opened::by_json_patch(patch))),
-            _ => go_json::write(resource.shape, &shown, Some(&Opened::by_merge_patch(patch))),
-        };
-        Failure::invalid("", "", "", &[FieldError::invalid("patch", &quoted.into(), why)])
+    Ok(value)
+}
+
+/// The refusal of what a patch made. It quotes a strategic patch, which is converted by itself, and of any other patch
+/// what came of it: that is made again here, since it is seldom asked for.
+fn refuse_patched(call: &Call<'_>, current: &Object, patch: &Value, why: &str) -> Failure {
+    let shape = call.kind.resource().shape;
+    let opened = match call.content_type.as_str() {
+        STRATEGIC_PATCH => None,
+        JSON_PATCH => Some(Opened::by_json_patch(patch)),
+        _ => Some(Opened::by_merge_patch(patch)),
     };
-    let (kind, version) = body::take_type(&mut value);
-    let (kind, version) = (kind.unwrap_or_default(), version.unwrap_or_default());
-    if kind != resource.kind || version != resource.api_version() {
-        return Err(refuse(&body::unregistered(&kind, &version)));
-    }
-    let unknown = normalise(resource.shape, &mut value).map_err(|why| refuse(&why))?;
-    let found = || {
-        let unknown = unknown.iter().map(|field| format!("unknown field \"{field}\""));
-        repeated(call).into_iter().chain(unknown).collect()
+    let quoted = match opened {
+        None => go_text(patch),
+        Some(opened) => match patch_applied(call, current, patch) {
+            Ok(made) => go_json::write(shape, &made, Some(&opened)),
+            Err(failure) => return failure,
+        },
     };
-    let warnings =
-        body::judge_findings(call, found).map_err(|why| refuse(&format!("strict decoding error: {why}")))?;
-    defaults::fill(call.kind, &mut value);
-    create::fit_namespace(call, &mut value["metadata"])?;
-    check_name(call, &value)?;
-    defaults::keep_other_part(call.kind, &mut value, &current.value, call.subresource);
-    managed::record_update(resource.shape, Some(&current.value), &mut value, reset, writer);
-    Ok(Proposal { value, warnings })
+    Failure::invalid("", "", "", &[FieldError::invalid("patch", &quoted.into(), why)])
 }
 
 /// What strict decoding finds in a patch by itself.
