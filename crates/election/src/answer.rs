@@ -192,6 +192,19 @@ pub(crate) enum WatchEvent {
 
 impl WatchEvent {
     pub(crate) fn parse(lease: &LeaseName, line: &[u8]) -> Self {
+        Self::parse_usual(line).unwrap_or_else(|| Self::parse_any(lease, line))
+    }
+
+    /// A version of the Lease in just the form in which API servers write it, read in one pass; none if it is anything
+    /// else. Nearly all events are such.
+    fn parse_usual(line: &[u8]) -> Option<Self> {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let added = || line.strip_prefix(br#"{"type":"ADDED","object":"#);
+        let object = line.strip_prefix(br#"{"type":"MODIFIED","object":"#).or_else(added)?;
+        Record::parse(object.strip_suffix(b"}")?).ok().map(Self::Lease)
+    }
+
+    fn parse_any(lease: &LeaseName, line: &[u8]) -> Self {
         let unexpected = |message| Self::Failed(Refusal::new(Reason::Unexpected, 0, message, None));
         let frame: Frame<'_> = match serde_json::from_slice(line) {
             Ok(frame) => frame,
@@ -382,5 +395,28 @@ mod tests {
             br#"{"type":"DELETED","object":{"kind":"Lease","metadata":{"uid":"u","resourceVersion":"9"}}}"#;
         assert_eq!(WatchEvent::parse(&lease, deleted), WatchEvent::Deleted { resource_version: 9 });
         assert!(matches!(WatchEvent::parse(&lease, b"{\"type\":"), WatchEvent::Failed(_)));
+    }
+
+    #[test]
+    fn an_event_in_the_usual_form_is_read_as_any_other() {
+        let lease = LeaseName::new("prod", "db").unwrap();
+        let object = r#"{"kind":"Lease","metadata":{"uid":"u","resourceVersion":"9","x":[{}]},"spec":{}}"#;
+        for kind in ["ADDED", "MODIFIED"] {
+            let line = format!(r#"{{"type":"{kind}","object":{object}}}"#);
+            let usual = WatchEvent::parse_usual(line.as_bytes()).expect("the usual form");
+            assert!(matches!(&usual, WatchEvent::Lease(record) if record.resource_version == 9));
+            assert_eq!(usual, WatchEvent::parse_any(&lease, line.as_bytes()));
+            assert_eq!(WatchEvent::parse_usual(format!("{line}\n").as_bytes()), Some(usual));
+        }
+        for odd in [
+            format!(r#"{{"type":"DELETED","object":{object}}}"#),
+            format!(r#"{{"type":"MODIFIED","object":{object},"object":{object}}}"#),
+            format!(r#"{{"type":"MODIFIED","object":{object}"#),
+            format!(r#"{{"type":"MODIFIED","object":{object}}}}}"#),
+            format!(r#"{{"object":{object},"type":"MODIFIED"}}"#),
+            r#"{"type":"MODIFIED","object":{}}"#.to_owned(),
+        ] {
+            assert_eq!(WatchEvent::parse_usual(odd.as_bytes()), None, "{odd}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! a term it was not made for. `add` replaces a member that exists.
 
 use http::{Method, Request, header};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::LeaseName;
@@ -53,7 +54,7 @@ impl TermKey {
             && Some(&self.acquire_time) == record.acquire_time.as_ref()
     }
 
-    fn tests(&self) -> Vec<Value> {
+    fn tests(&self) -> Vec<Step> {
         vec![
             test("/metadata/uid", json!(self.uid)),
             test("/spec/holderIdentity", json!(self.holder)),
@@ -85,7 +86,7 @@ impl Requests {
 
     /// Acquires the lease as last seen.
     pub(crate) fn acquire(&self, seen: &Record, new: &Acquisition) -> Request<Vec<u8>> {
-        let mut operations = vec![
+        let mut steps = vec![
             test("/metadata/uid", json!(seen.uid)),
             test("/spec/holderIdentity", json!(seen.holder)),
             test("/spec/leaseTransitions", json!(seen.transitions)),
@@ -98,12 +99,12 @@ impl Requests {
         ];
         let mark = new.mark.to_string();
         if seen.has_annotations {
-            operations.push(add("/metadata/annotations/leasehold.dev~1mark", json!(mark)));
+            steps.push(add("/metadata/annotations/leasehold.dev~1mark", json!(mark)));
         } else {
-            operations.push(test("/metadata/annotations", Value::Null));
-            operations.push(add("/metadata/annotations", json!({ MARK: mark })));
+            steps.push(test("/metadata/annotations", Value::Null));
+            steps.push(add("/metadata/annotations", json!({ MARK: mark })));
         }
-        self.patch(&operations)
+        self.patch(&steps)
     }
 
     /// Creates the Lease as held. A PUT, since RBAC can limit create-on-update by name, and a POST cannot.
@@ -139,23 +140,23 @@ impl Requests {
         renew_time: &str,
         seconds: i32,
     ) -> Request<Vec<u8>> {
-        let mut operations = term.tests();
-        operations.push(test("/spec/renewTime", json!(replaced)));
-        operations.push(add("/spec/renewTime", json!(renew_time)));
-        operations.push(add("/spec/leaseDurationSeconds", json!(seconds)));
-        self.patch(&operations)
+        let mut steps = term.tests();
+        steps.push(test("/spec/renewTime", json!(replaced)));
+        steps.push(add("/spec/renewTime", json!(renew_time)));
+        steps.push(add("/spec/leaseDurationSeconds", json!(seconds)));
+        self.patch(&steps)
     }
 
     /// Releases this term and no other.
     pub(crate) fn release(&self, term: &TermKey, renew_time: &str) -> Request<Vec<u8>> {
-        let mut operations = term.tests();
-        operations.push(add("/spec/holderIdentity", json!("")));
-        operations.push(add("/spec/renewTime", json!(renew_time)));
-        self.patch(&operations)
+        let mut steps = term.tests();
+        steps.push(add("/spec/holderIdentity", json!("")));
+        steps.push(add("/spec/renewTime", json!(renew_time)));
+        self.patch(&steps)
     }
 
-    fn patch(&self, operations: &[Value]) -> Request<Vec<u8>> {
-        let body = Value::from(operations.to_vec()).to_string().into_bytes();
+    fn patch(&self, steps: &[Step]) -> Request<Vec<u8>> {
+        let body = serde_json::to_vec(steps).expect("texts and numbers can be written as JSON");
         let path = format!("{}?{FIELD_MANAGER}", self.path());
         request(Method::PATCH, path, Some("application/json-patch+json"), body)
     }
@@ -169,12 +170,20 @@ impl Requests {
     }
 }
 
-fn test(path: &str, value: Value) -> Value {
-    json!({ "op": "test", "path": path, "value": value })
+/// One operation of a JSON Patch.
+#[derive(Debug, Serialize)]
+struct Step {
+    op: &'static str,
+    path: &'static str,
+    value: Value,
 }
 
-fn add(path: &str, value: Value) -> Value {
-    json!({ "op": "add", "path": path, "value": value })
+fn test(path: &'static str, value: Value) -> Step {
+    Step { op: "test", path, value }
+}
+
+fn add(path: &'static str, value: Value) -> Step {
+    Step { op: "add", path, value }
 }
 
 fn request(method: Method, path: String, content_type: Option<&str>, body: Vec<u8>) -> Request<Vec<u8>> {
