@@ -1,5 +1,6 @@
 //! What the API server answered, told apart by its causes and not by the status code alone.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -149,7 +150,7 @@ pub struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, code: u16, message: String, retry_after: Option<Duration>) -> Self {
-        Self { reason, code, message, retry_after }
+        Self { reason, code, message: shortened(message), retry_after }
     }
 
     fn parse(lease: &LeaseName, code: u16, response: &Response<Vec<u8>>) -> Self {
@@ -160,7 +161,10 @@ impl Refusal {
         let status: Status = serde_json::from_slice(response.body()).unwrap_or_default();
         let message = if status.message.is_empty() {
             let body = String::from_utf8_lossy(response.body());
-            format!("HTTP {code}: {}", body.chars().take(200).collect::<String>().trim())
+            match body.chars().take(200).collect::<String>().trim() {
+                "" => format!("HTTP {code} without a body"),
+                body => format!("HTTP {code}: {body}"),
+            }
         } else {
             status.message.clone()
         };
@@ -183,7 +187,7 @@ pub(crate) enum WatchEvent {
     },
     /// Nothing happened up to this revision of the store.
     Bookmark {
-        resource_version: Option<u64>,
+        resource_version: u64,
     },
     /// The version to go on from is gone: read, and watch from there.
     Gone,
@@ -211,22 +215,33 @@ impl WatchEvent {
             Err(error) => return unexpected(format!("watch event that is not JSON: {error}")),
         };
         let object = frame.object.get();
-        match frame.kind {
-            "BOOKMARK" => {
-                let bookmark: Bookmark = serde_json::from_str(object).unwrap_or_default();
-                Self::Bookmark { resource_version: bookmark.metadata.resource_version.parse().ok() }
-            }
-            "ERROR" => {
-                let status: Status = serde_json::from_str(object).unwrap_or_default();
-                if status.code == 410 {
-                    return Self::Gone;
+        match frame.kind.as_ref() {
+            "BOOKMARK" => match serde_json::from_str::<Bookmark>(object) {
+                Ok(Bookmark { metadata: BookmarkMetadata { resource_version: text } }) => {
+                    match text.parse() {
+                        Ok(resource_version) => Self::Bookmark { resource_version },
+                        Err(_) => {
+                            unexpected(format!("watch event: resourceVersion {text:?} is not a number"))
+                        }
+                    }
                 }
-                let reason = status.reason(lease, status.code);
-                Self::Failed(Refusal::new(reason, status.code, status.message, None))
-            }
+                Err(error) => unexpected(format!("watch event: not a bookmark: {error}")),
+            },
+            "ERROR" => match serde_json::from_str::<Status>(object) {
+                Ok(Status { code: 410, .. }) => Self::Gone,
+                Ok(status) => {
+                    let reason = status.reason(lease, status.code);
+                    let message = match status.message.as_str() {
+                        "" => format!("watch event: an error with code {} and no message", status.code),
+                        message => message.to_owned(),
+                    };
+                    Self::Failed(Refusal::new(reason, status.code, message, None))
+                }
+                Err(error) => unexpected(format!("watch event: an error that is no Status: {error}")),
+            },
             "ADDED" | "MODIFIED" | "DELETED" => {
                 let record = serde_json::from_str::<Object>(object).map_err(RecordError::from);
-                match (record.and_then(Record::from_object), frame.kind) {
+                match (record.and_then(Record::from_object), frame.kind.as_ref()) {
                     (Ok(record), "DELETED") => Self::Deleted { resource_version: record.resource_version },
                     (Ok(record), _) => Self::Lease(record),
                     (Err(error), _) => unexpected(format!("watch event: {}", describe(&error))),
@@ -240,19 +255,18 @@ impl WatchEvent {
 #[derive(Deserialize)]
 struct Frame<'a> {
     #[serde(rename = "type", borrow)]
-    kind: &'a str,
+    kind: Cow<'a, str>,
     #[serde(borrow)]
     object: &'a serde_json::value::RawValue,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 struct Bookmark {
     metadata: BookmarkMetadata,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct BookmarkMetadata {
     resource_version: String,
 }
@@ -340,6 +354,16 @@ fn describe(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// A refused write may be quoted whole: megabytes in each log line, and in the status, for the sake of its beginning.
+fn shortened(message: String) -> String {
+    match message.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &message[..end]),
+        None => message,
+    }
+}
+
+const MESSAGE_CHARS_MAX: usize = 1_000;
 
 #[cfg(test)]
 mod tests {

@@ -99,8 +99,8 @@ impl View {
     }
 
     /// A bookmark tells how far the store has come, though this Lease was not written.
-    pub(crate) fn note_revision(&mut self, version: Option<u64>) {
-        self.reached = self.reached.max(version.unwrap_or(0));
+    pub(crate) fn note_revision(&mut self, version: u64) {
+        self.reached = self.reached.max(version);
     }
 
     /// How long the record may stay unchanged before the watch itself is doubted.
