@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 pub(crate) enum PatchError {
     /// It is no JSON Patch.
     Malformed(String),
+    /// It has more operations than the real server takes.
+    TooLong(usize),
     /// It does not fit the document, or a `test` failed: the real server does not say which.
     DoesNotApply,
 }
@@ -30,14 +32,18 @@ pub(crate) fn json_patch(document: &mut Value, patch: &Value) -> Result<(), Patc
         );
         return Err(PatchError::Malformed(message));
     }
+    if operations.len() > OPERATIONS_MAX {
+        return Err(PatchError::TooLong(operations.len()));
+    }
+    let mut copy_bytes_left = COPY_BYTES_MAX;
     for operation in operations {
-        apply(document, operation).ok_or(PatchError::DoesNotApply)?;
+        apply(document, operation, &mut copy_bytes_left).ok_or(PatchError::DoesNotApply)?;
     }
     Ok(())
 }
 
 /// One operation; none if it does not apply.
-fn apply(document: &mut Value, operation: &Value) -> Option<()> {
+fn apply(document: &mut Value, operation: &Value, copy_bytes_left: &mut usize) -> Option<()> {
     let text = |key: &str| operation.get(key).and_then(Value::as_str);
     let path = text("path")?;
     let value = || operation.get("value").cloned();
@@ -51,7 +57,9 @@ fn apply(document: &mut Value, operation: &Value) -> Option<()> {
         }
         "copy" => {
             // An absent source is copied as null, as in the library of the real server.
-            let copied = read(document, text("from")?)?.cloned().unwrap_or(Value::Null);
+            let copied = read(document, text("from")?)?.unwrap_or(&Value::Null);
+            *copy_bytes_left = copy_bytes_left.checked_sub(copied.to_string().len())?;
+            let copied = copied.clone();
             add(document, path, copied)
         }
         "test" => test(document, path, operation.get("value").unwrap_or(&Value::Null)),
@@ -284,6 +292,11 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
         Value::Object(_) => "object",
     }
 }
+
+/// `maxJSONPatchOperations` of the real server.
+pub(crate) const OPERATIONS_MAX: usize = 10_000;
+/// `JSONPatchMaxCopyBytes` of the real server: copies of copies would double what they copy, forty times over.
+const COPY_BYTES_MAX: usize = 3 << 20;
 
 #[cfg(test)]
 mod tests {

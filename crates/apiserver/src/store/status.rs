@@ -126,6 +126,11 @@ impl Failure {
         Self::plain(406, "NotAcceptable", message)
     }
 
+    /// More than is taken at once.
+    pub(crate) fn too_large(why: String) -> Self {
+        Self::plain(413, "RequestEntityTooLarge", format!("Request entity too large: {why}"))
+    }
+
     /// What was asked for is older than what is kept.
     pub(crate) fn expired(message: impl Into<String>) -> Self {
         Self::plain(410, "Expired", message)

@@ -10,7 +10,7 @@ use super::go_json::{self, Opened};
 use super::kind::Kind;
 use super::managed::{self, Writer};
 use super::object::Object;
-use super::patch::{PatchError, json_patch, merge_patch, strategic_patch, type_name};
+use super::patch::{OPERATIONS_MAX, PatchError, json_patch, merge_patch, strategic_patch, type_name};
 use super::request::{Call, Subresource};
 use super::shape::normalise;
 use super::status::{Failure, FieldError};
@@ -169,6 +169,9 @@ fn patch_applied(call: &Call<'_>, current: &Object, patch: &Value) -> Result<Val
     match call.content_type.as_str() {
         JSON_PATCH => json_patch(&mut value, patch).map_err(|error| match error {
             PatchError::Malformed(why) => Failure::bad_request(why),
+            PatchError::TooLong(operations) => Failure::too_large(format!(
+                "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {operations}"
+            )),
             PatchError::DoesNotApply => Failure::patch_failed(),
         })?,
         MERGE_PATCH if patch.is_object() => merge_patch(&mut value, patch),
