@@ -18,6 +18,7 @@ pub(super) struct Attempt {
     acquisition: Acquisition,
     creates: bool,
     sent: Moment,
+    newest_at_send: u64,
 }
 
 impl Elector {
@@ -51,7 +52,8 @@ impl Elector {
         creates: bool,
         answer: Answer,
     ) {
-        let attempt = Attempt { acquisition: acquisition.clone(), creates, sent: flight.sent };
+        let Flight { sent, newest_at_send, .. } = *flight;
+        let attempt = Attempt { acquisition: acquisition.clone(), creates, sent, newest_at_send };
         match answer {
             Answer::Lease(record) => {
                 self.remember(attempt);
@@ -110,7 +112,13 @@ impl Elector {
         };
         let mut term = Term::new(key, attempt.sent, record, &self.config.timing);
         let late = self.now.lead >= term.lead_until();
-        let behind = !self.view.exceeds_all_tokens(record.resource_version) && !self.config.accept_restore;
+        // A write gets a revision of its own, also if only a read tells of it.
+        let went_back = record.resource_version <= attempt.newest_at_send;
+        let known_behind = !self.view.exceeds_all_tokens(record.resource_version);
+        if went_back && !known_behind {
+            self.handle_restored();
+        }
+        let behind = (went_back || known_behind) && !self.config.accept_restore;
         if self.finishing || behind || (late && attempt.creates) {
             self.become_releasing(term, false);
         } else if late {

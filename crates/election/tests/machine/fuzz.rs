@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use jiff::SignedDuration;
+use leasehold_corpus::Foreign;
 use leasehold_election::{
     Config, Delivery, Effect, Effects, Elector, Identity, Input, KILL_MARGIN, LeaseName, RequestId, Secret,
     Timing, WatchId,
@@ -14,6 +15,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 use crate::clocks::Clocks;
+use crate::hostile;
 use crate::rules::{Reached, Rules};
 use crate::server::{Server, status};
 
@@ -36,6 +38,19 @@ fn nothing_that_happens_breaks_a_rule() {
     let all =
         [reached.terms, reached.renewals, reached.lost, reached.planned, reached.kills, reached.releases];
     assert!(all.iter().all(|&times| times >= least), "{reached:?}");
+}
+
+/// Not only what a network and an API server can do, but whatever bytes can say.
+#[test]
+fn no_input_in_any_order_breaks_a_rule() {
+    let reached = Cell::new(Reached::default());
+    leasehold_corpus::check(2_000, prop::collection::vec(any::<u8>(), 0..400).prop_map(Foreign), |program| {
+        reached.set(reached.get().plus(hostile::play(&program.0)));
+    });
+    let reached = reached.into_inner();
+    println!("{reached:?}");
+    let all = [reached.terms, reached.renewals, reached.lost, reached.kills, reached.releases];
+    assert!(all.iter().all(|&times| times >= 500), "{reached:?}");
 }
 
 /// The same worlds in each run of the gate, and new ones in a full run.

@@ -4,6 +4,7 @@
 
 mod clocks;
 mod fuzz;
+mod hostile;
 mod render;
 mod rules;
 mod scenarios;
