@@ -325,3 +325,27 @@ impl Refusal {
         Self::new(reason, 0, message.into(), None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A refused request is answered with what the Role has to allow.
+    #[test]
+    fn each_operation_names_the_verb_that_it_needs() {
+        let verbs =
+            [Operation::Read, Operation::Watch, Operation::Acquire, Operation::Renew, Operation::Release]
+                .map(Operation::rbac_verb);
+        assert_eq!(verbs, ["get", "watch", "patch", "patch", "patch"]);
+    }
+
+    #[test]
+    fn a_lease_is_renewed_during_a_planned_stop_only() {
+        assert!(StopReason::Requested.is_planned() && StopReason::StepDown.is_planned());
+        assert!(StopReason::WorkEnded.is_planned());
+        for lost in [StopReason::Expired, StopReason::Refused, StopReason::LeaseMissing, StopReason::Restored]
+        {
+            assert!(!lost.is_planned(), "{lost}");
+        }
+    }
+}

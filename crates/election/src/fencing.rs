@@ -105,6 +105,12 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_sent_along_as_the_number_that_it_came_as() {
+        assert_eq!(FencingToken::new(7).get(), 7);
+        assert_eq!(FencingToken::new(7).to_string(), "7");
+    }
+
+    #[test]
     fn a_reset_gate_keeps_its_floor() {
         let gate = Gate::with_newest(FencingToken::new(900));
         gate.reset(FencingToken::new(40));

@@ -144,6 +144,15 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "Secret(..)");
     }
 
+    /// Whoever finds the secret in the status of a Pod can tell whose process it was.
+    #[test]
+    fn the_secret_that_is_revealed_proves_the_nonce() {
+        let secret = Secret::from_random([7; 16]);
+        assert_eq!(secret.reveal(), "07070707070707070707070707070707");
+        // As `printf %s 0707.. | sha256sum` prints it.
+        assert_eq!(secret.nonce().to_string(), "c121d3ba5db191d1");
+    }
+
     #[test]
     fn an_empty_identity_is_refused() {
         let secret = Secret::from_random([0; 16]);

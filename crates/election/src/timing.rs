@@ -292,6 +292,41 @@ mod tests {
         assert!(message.contains("more than the 14.702970297s"), "{message}");
     }
 
+    #[test]
+    fn the_renew_interval_is_a_third_of_the_lease_or_half_of_the_deadline_whichever_is_less() {
+        let interval = |lease_duration, renew_deadline| {
+            let settings = TimingSettings {
+                lease_duration: seconds(lease_duration),
+                renew_deadline: seconds(renew_deadline),
+                ..TimingSettings::default()
+            };
+            settings.build().unwrap().renew_interval()
+        };
+        assert_eq!(interval(12, 10), seconds(4));
+        assert_eq!(interval(30, 10), seconds(5));
+    }
+
+    #[test]
+    fn what_just_fits_is_allowed() {
+        let tenth = TimingSettings {
+            clock_rate_error_ppm: 100_000,
+            ..TimingSettings::from_lease_duration(seconds(60))
+        };
+        assert!(tenth.clone().build().is_ok());
+        let more = TimingSettings { clock_rate_error_ppm: 100_001, ..tenth };
+        assert!(matches!(more.build(), Err(TimingError::RateError { ppm: 100_001 })));
+        let least = TimingSettings {
+            lease_duration: seconds(3),
+            renew_deadline: Duration::from_millis(1_300),
+            retry_period: Duration::from_millis(500),
+            ..TimingSettings::default()
+        };
+        assert_eq!(least.build().unwrap().attempt_timeout(), ATTEMPT_TIMEOUT_MIN);
+        let room = Timing::default().validity(seconds(15)) - seconds(10) - KILL_MARGIN;
+        let all_of_it = TimingSettings { lost_stop_timeout: Some(room), ..TimingSettings::default() };
+        assert_eq!(all_of_it.build().unwrap().lost_stop_timeout(), room);
+    }
+
     /// Numbers that overflow ended the process by a panic, where a message says what is wrong.
     #[test]
     fn times_beyond_all_bounds_are_refused_with_a_message() {

@@ -225,3 +225,85 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LeaseName;
+    use crate::identity::{Identity, Secret};
+    use crate::timing::Timing;
+
+    const MARK: &str = r#""leasehold.dev/mark":"3 0123456789abcdef library""#;
+    const HELD: &str = r#""holderIdentity":"a_0123456789abcdef","renewTime":"r1","leaseTransitions":3"#;
+
+    fn config() -> Config {
+        let identity = Identity::of_process("me", None, &Secret::from_random([1; 16]));
+        Config::new(LeaseName::new("prod", "db").unwrap(), identity, Timing::default())
+    }
+
+    fn at(seconds: u64) -> Moment {
+        let at = Duration::from_secs(seconds);
+        Moment { lead: at, kill: at, wait: at, wall: jiff::Timestamp::UNIX_EPOCH }
+    }
+
+    fn record(version: u64, mark: &str, seconds: u32, spec: &str) -> Record {
+        let json = format!(
+            r#"{{"metadata":{{"uid":"u","resourceVersion":"{version}","annotations":{{{mark}}}}},
+            "spec":{{"acquireTime":"a","leaseDurationSeconds":{seconds},{spec}}}}}"#
+        );
+        Record::parse(json.as_bytes()).unwrap()
+    }
+
+    /// When the lease is free, in seconds: `before` is seen at 100, `after` at 105.
+    fn free_at(before: Record, after: Record) -> u64 {
+        let mut view = View::new();
+        view.see(before, None, at(100), &config());
+        view.see(after, None, at(105), &config());
+        view.free_at().as_secs()
+    }
+
+    #[test]
+    fn an_edit_of_a_free_lease_leaves_it_free() {
+        let free = |version, renewed: &str| {
+            record(version, "", 15, &format!(r#""renewTime":"{renewed}","leaseTransitions":3"#))
+        };
+        assert_eq!(free_at(free(1, "r1"), free(2, "r2")), 100);
+    }
+
+    #[test]
+    fn our_release_frees_at_once_and_nothing_that_only_looks_like_it() {
+        let held = || record(1, MARK, 15, HELD);
+        let cleared = |holder: &str, renewed: &str| {
+            let spec = format!(r#""holderIdentity":{holder},"renewTime":"{renewed}","leaseTransitions":3"#);
+            record(2, MARK, 15, &spec)
+        };
+        assert_eq!(free_at(held(), cleared(r#""""#, "r2")), 105);
+        assert_eq!(free_at(held(), cleared(r#""""#, "r1")), 120, "the renew time was not written");
+        assert_eq!(free_at(held(), cleared("null", "r2")), 120, "the holder was removed");
+    }
+
+    /// Who clears a holder by hand may shorten the lease in the same write: its holder counts on what was there.
+    #[test]
+    fn a_cleared_holder_is_waited_for_as_long_as_it_may_count_on() {
+        let cleared = record(2, MARK, 1, r#""renewTime":"r1","leaseTransitions":3"#);
+        assert_eq!(free_at(record(1, MARK, 60, HELD), cleared), 165);
+    }
+
+    #[test]
+    fn a_term_that_came_and_went_unseen_is_judged_by_how_it_was_released() {
+        let released =
+            |mark: &str| record(2, mark, 15, r#""holderIdentity":"","renewTime":"r2","leaseTransitions":4"#);
+        let ours = r#""leasehold.dev/mark":"4 fedcba9876543210 library""#;
+        assert_eq!(free_at(record(1, MARK, 15, HELD), released(ours)), 105);
+        assert_eq!(free_at(record(1, MARK, 15, HELD), released("")), 107, "the work of others ends late");
+    }
+
+    #[test]
+    fn a_deletion_is_news_unless_a_later_version_is_known() {
+        let mut view = View::new();
+        view.see(record(7, MARK, 15, HELD), None, at(100), &config());
+        assert_eq!(view.see_missing(Some(6), at(101), &config()), Sight::Stale);
+        assert_eq!(view.see_missing(Some(7), at(101), &config()), Sight::News);
+        assert_eq!(view.lease(), &Lease::Missing);
+    }
+}

@@ -15,6 +15,7 @@ pub(crate) fn property(bytes: &[u8]) {
     let mut started = Started::new();
     let effects = started.answer(response);
     assert_sober(&effects);
+    assert_eq!(started.elector.is_ready(), !(500..600).contains(&code), "ready once the server has answered");
     let (elector, record) = (&started.elector, Record::parse(&body).ok().filter(|_| success));
     let Some(refusal) = refusals(&effects).into_iter().next() else {
         let record = record.expect("what is no Lease is never taken for one");

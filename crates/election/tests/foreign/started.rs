@@ -19,6 +19,7 @@ impl Started {
         let identity = Identity::of_process("me", None, &Secret::from_random([1; 16]));
         let config = Config::new(LeaseName::new("prod", "db").unwrap(), identity, Timing::default());
         let mut elector = Elector::new(config, reading(0));
+        assert!(!elector.is_ready(), "nothing has been answered");
         let effects = elector.handle(reading(0), 0, Input::Start);
         let read = effects.list.iter().find_map(|effect| match effect {
             Effect::Send { id, .. } => Some(*id),

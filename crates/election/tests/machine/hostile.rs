@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use leasehold_election::{
-    Change, Config, Delivery, Effect, Effects, Elector, Identity, Input, KILL_MARGIN, LeaseName, Reading,
-    RequestId, Secret, Timing, WatchId,
+    Change, Config, Delivery, Effect, Effects, Elector, FencingToken, Identity, Input, KILL_MARGIN,
+    LeaseName, Reading, RequestId, Secret, Timing, WatchId,
 };
 use serde_json::{Value, json};
 
@@ -266,6 +266,12 @@ impl World {
         assert!(effects.list.len() <= EFFECTS_MAX, "{:?}", effects.list);
         effects.list.iter().for_each(|effect| self.check_effect(effect));
         self.check_limits(&effects, before);
+        let token = self.rules.works.then_some(self.rules.token);
+        assert_eq!(
+            self.elector.token().map(FencingToken::get),
+            token,
+            "the token of the term, until its work has ended"
+        );
         assert!(!self.rules.finished || self.wake_after.is_none(), "who has finished sleeps");
     }
 
