@@ -289,6 +289,7 @@ fn refuse(text: &str) -> Result<Response<Vec<u8>>, String> {
         "410" => status(410, "Expired", "too old resource version", &nothing),
         "429" => status(429, "TooManyRequests", "too many requests, please try again later", &nothing),
         "500" => status(500, "InternalError", "etcdserver: request timed out", &nothing),
+        "504" => status(504, "Timeout", "gateway timeout", &nothing),
         "503" => status(503, "ServiceUnavailable", "apiserver is shutting down", &nothing),
         "policy" => {
             let message =
