@@ -127,6 +127,17 @@ pub(crate) fn test_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// A program of the registry, installed into the target folder if it is not there.
+pub(crate) fn tool(name: &str) -> Result<PathBuf> {
+    let tools = root().join("target/tools");
+    let program = tools.join("bin").join(name);
+    if !program.exists() {
+        let folder = tools.to_string_lossy().into_owned();
+        Cargo::new("install").arg(name).arg("--locked").arg("--root").arg(&folder).run()?;
+    }
+    Ok(program)
+}
+
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -2,6 +2,7 @@
 //! client-go, `control-plane` runs the real servers for trying things out.
 
 mod cargo;
+mod mutants;
 mod rungs;
 #[cfg(test)]
 mod tidy;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use cargo::Cargo;
+use cargo::{Cargo, say};
 use rungs::{Ladder, Rung};
 
 #[derive(Parser)]
@@ -34,6 +35,12 @@ enum Command {
     },
     /// Check format, lints, docs and dependencies; writes nothing
     Verify,
+    /// Remove each rule of the core in turn: at least 90 % of the mutants must be caught by its tests
+    Mutants {
+        /// Passed on to cargo-mutants, such as `--file crates/election/src/view.rs` or `--iterate`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Compare with client-go in one run on a real API server, and print ratios
     Bench {
         /// Passed on to the bench
@@ -52,6 +59,10 @@ fn main() -> Result<ExitCode> {
     match Args::parse().command {
         Command::Test { full, skip } => Ladder::new(full, skip).climb(),
         Command::Verify => rungs::verify().map(|()| ExitCode::SUCCESS),
+        Command::Mutants { args } => mutants::run(&args).map(|score| {
+            say(&score.to_string());
+            ExitCode::SUCCESS
+        }),
         Command::Bench { args } => {
             Cargo::release("build").workspace().arg("--bins").run()?;
             cargo::run_binary("release", "leasehold-bench", &args)

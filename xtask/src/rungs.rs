@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
-use crate::cargo::{Cargo, Totals, root, run_binary, say, test_names};
+use crate::cargo::{Cargo, Totals, root, run_binary, say, test_names, tool};
+use crate::mutants;
 
 /// A rung of the ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -21,6 +22,8 @@ pub(crate) enum Rung {
     Conformance,
     /// Library and sidecar against the real control plane, and with client-go
     ControlPlane,
+    /// Each rule of the core removed in turn; with --full only
+    Mutants,
 }
 
 pub(crate) struct Ladder {
@@ -42,7 +45,8 @@ impl Ladder {
     /// Climbs all rungs, prints a summary, and fails if any rung did.
     pub(crate) fn climb(&self) -> Result<ExitCode> {
         let mut results = Vec::new();
-        for &rung in Rung::value_variants() {
+        let climbed = |rung: &&Rung| self.full || **rung != Rung::Mutants;
+        for &rung in Rung::value_variants().iter().filter(climbed) {
             let begun = Instant::now();
             let outcome = if self.skip.contains(&rung) {
                 Outcome::Skipped
@@ -80,6 +84,10 @@ impl Ladder {
             }
             Rung::Conformance => self.end_to_end(|name| name == CONFORMANCE),
             Rung::ControlPlane => self.end_to_end(|name| name != CONFORMANCE),
+            Rung::Mutants => {
+                say(&mutants::run(&[])?.to_string());
+                Ok(Totals::default())
+            }
         }
     }
 
@@ -106,6 +114,7 @@ impl Rung {
             Self::Servers => "servers",
             Self::Conformance => CONFORMANCE,
             Self::ControlPlane => "control-plane",
+            Self::Mutants => "mutants",
         }
     }
 }
@@ -159,15 +168,9 @@ pub(crate) fn verify() -> Result<()> {
     deny()
 }
 
-/// Licences, sources and banned crates, by cargo-deny, which is installed into the target folder if it is not there.
+/// Licences, sources and banned crates, by cargo-deny.
 fn deny() -> Result<()> {
-    let tools = root().join("target/tools");
-    let program = tools.join("bin/cargo-deny");
-    if !program.exists() {
-        let folder = tools.to_string_lossy().into_owned();
-        Cargo::new("install").arg("cargo-deny").arg("--locked").arg("--root").arg(&folder).run()?;
-    }
-    let status = Command::new(&program)
+    let status = Command::new(tool("cargo-deny")?)
         .current_dir(root())
         .args(["check", "bans", "licenses", "sources"])
         .status()
