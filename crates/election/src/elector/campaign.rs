@@ -13,7 +13,7 @@ use crate::record::Record;
 use crate::view::{Lease, Sight};
 
 /// What a standby remembers between inputs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Campaign {
     /// Acquisitions whose answers were lost: they may have happened, or may still happen.
     pub(super) attempts: Vec<Attempt>,
@@ -35,7 +35,7 @@ pub(super) struct Campaign {
 }
 
 /// Who released lets the others go first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct StayOut {
     uid: String,
     transitions: i32,

@@ -30,7 +30,7 @@ use watching::Watch;
 /// A candidate for one Lease.
 ///
 /// The methods come in three kinds: [`Elector::handle`] takes input and gives effects, and all others read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Elector {
     config: Config,
     requests: Requests,
@@ -56,7 +56,7 @@ pub struct Elector {
 }
 
 /// Where the candidate is between starting and finishing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     /// `Input::Start` has not come.
     Idle,

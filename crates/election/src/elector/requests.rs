@@ -11,7 +11,7 @@ use crate::effect::{Delivery, Effect, Note, Operation, RequestId};
 use crate::request::Acquisition;
 
 /// A request under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Flight {
     id: RequestId,
     pub(super) purpose: Purpose,

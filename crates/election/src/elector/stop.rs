@@ -9,7 +9,7 @@ use crate::answer::{Answer, Reason};
 use crate::effect::{Change, Effect, StopReason};
 
 /// A lease being given back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Release {
     term: Term,
     at: Duration,

@@ -12,7 +12,7 @@ use crate::request::TermKey;
 use crate::timing::{KILL_MARGIN, Timing};
 
 /// One uninterrupted leadership, from the acquisition to the end of its work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Term {
     key: TermKey,
     token: Option<FencingToken>,
@@ -44,7 +44,7 @@ struct Write {
     acknowledged: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Work {
     None,
     Running,

@@ -8,7 +8,7 @@ use crate::effect::{Delivery, Effect, Note, WatchId};
 use crate::view::Lease;
 
 /// The watch of one Lease. Times are on the kill clock.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
     state: WatchState,
     next_id: u64,
@@ -21,7 +21,7 @@ pub(super) struct Watch {
     spoken: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum WatchState {
     Closed { open_at: Duration },
     Opening { id: WatchId, deadline: Duration },
