@@ -22,6 +22,12 @@ pub enum Fault {
     /// Connections stay open and carry nothing. What was sent meanwhile is held and arrives *late*, once the fault is
     /// over: the case that hurts a lease most.
     HalfOpen,
+    /// As [`Fault::HalfOpen`], but nothing is delivered late: a connection that has known the fault carries nothing ever
+    /// after, and says so to nobody.
+    Hang,
+    /// Connections that are open when it begins carry nothing ever after, and say so to nobody, as when a middlebox has
+    /// forgotten them. Newer ones pass.
+    Forget,
     /// Each chunk arrives this much later, in order.
     Delay {
         /// On the way to the server.
@@ -164,13 +170,41 @@ async fn connect(
     let to_server = pump(Direction::ToServer, client_in, server_out, fault.clone(), &counts);
     let to_client = pump(Direction::ToClient, server_in, client_out, fault.clone(), &counts);
     let both = async { tokio::join!(to_server, to_client) };
-    let broken = tokio::select! {
-        ((), ()) = both => false,
-        () = until_reset(fault) => true,
+    let end = tokio::select! {
+        ((), ()) = both => End::Closed,
+        () = until_reset(fault.clone()) => End::Reset,
+        () = until_dead(fault.clone()) => End::Dead,
     };
-    if broken {
+    if end == End::Dead {
+        // Kept open, and silent, until it is broken.
+        until_reset(fault).await;
+    }
+    if end != End::Closed {
         reset(client);
         reset(server);
+    }
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Closed,
+    Reset,
+    Dead,
+}
+
+/// Waits until the fault asks for this connection, which exists now, to carry nothing ever after.
+async fn until_dead(mut fault: watch::Receiver<Fault>) {
+    let mut is_new = true;
+    loop {
+        let now = *fault.borrow_and_update();
+        if now == Fault::Hang || (now == Fault::Forget && !is_new) {
+            return;
+        }
+        is_new = false;
+        if fault.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -188,6 +222,8 @@ async fn until_reset(mut fault: watch::Receiver<Fault>) {
             }
             Fault::None
             | Fault::HalfOpen
+            | Fault::Hang
+            | Fault::Forget
             | Fault::Delay { .. }
             | Fault::HoldToServer
             | Fault::HoldToClient

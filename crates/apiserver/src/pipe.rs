@@ -104,12 +104,12 @@ fn fate(fault: Fault, direction: Direction, arrived: Instant) -> Fate {
     match (fault, direction) {
         (Fault::Delay { to_server: delay, .. }, Direction::ToServer)
         | (Fault::Delay { to_client: delay, .. }, Direction::ToClient) => Fate::PassAt(arrived + delay),
-        (Fault::HalfOpen | Fault::Cut, _)
+        (Fault::HalfOpen | Fault::Hang | Fault::Cut, _)
         | (Fault::HoldToServer, Direction::ToServer)
         | (Fault::HoldToClient, Direction::ToClient) => Fate::Hold,
         (Fault::LoseAnswers { .. }, Direction::ToClient) => Fate::Swallow,
         (Fault::Drip { bytes_per_second }, _) => Fate::Drip { bytes_per_second },
-        (Fault::None, _)
+        (Fault::None | Fault::Forget, _)
         | (Fault::LoseAnswers { .. } | Fault::HoldToClient, Direction::ToServer)
         | (Fault::HoldToServer, Direction::ToClient) => Fate::PassAt(arrived),
     }

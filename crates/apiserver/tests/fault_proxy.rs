@@ -84,6 +84,37 @@ async fn half_open_connections_are_silent_and_deliver_late() {
 }
 
 #[tokio::test]
+async fn a_connection_that_has_hung_carries_nothing_when_the_fault_is_over() {
+    let proxy = proxy().await;
+    let mut open = client(&proxy).await;
+    exchange(&mut open, b"a").await.unwrap();
+    proxy.set(Fault::Hang);
+    let mut new = client(&proxy).await;
+    open.write_all(b"b").await.unwrap();
+    new.write_all(b"c").await.unwrap();
+    assert!(is_silent(&mut open).await);
+    proxy.set(Fault::None);
+    assert!(is_silent(&mut open).await && is_silent(&mut new).await, "neither bytes nor an end");
+    assert_eq!(proxy.counters().to_server, 1);
+    let mut healed = client(&proxy).await;
+    assert_eq!(exchange(&mut healed, b"d").await.unwrap(), b"d");
+}
+
+#[tokio::test]
+async fn forgotten_connections_are_silent_and_newer_ones_pass() {
+    let proxy = proxy().await;
+    let mut open = client(&proxy).await;
+    exchange(&mut open, b"a").await.unwrap();
+    proxy.set(Fault::Forget);
+    let mut new = client(&proxy).await;
+    assert_eq!(exchange(&mut new, b"b").await.unwrap(), b"b");
+    open.write_all(b"c").await.unwrap();
+    assert!(is_silent(&mut open).await);
+    proxy.set(Fault::Cut);
+    assert!(open.read_u8().await.is_err(), "what is cut is reset, however dead it is");
+}
+
+#[tokio::test]
 async fn delay_adds_up_over_both_ways_and_keeps_the_order() {
     let proxy = proxy().await;
     let mut client = client(&proxy).await;
