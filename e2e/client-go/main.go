@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -31,6 +33,7 @@ type options struct {
 	leaseDuration   time.Duration
 	renewDeadline   time.Duration
 	retryPeriod     time.Duration
+	clientTimeout   time.Duration
 	releaseOnCancel bool
 }
 
@@ -53,6 +56,8 @@ func parseOptions() options {
 	flag.DurationVar(&o.leaseDuration, "lease-duration", 15*time.Second, "how long standbys wait")
 	flag.DurationVar(&o.renewDeadline, "renew-deadline", 10*time.Second, "how long the leader tries to renew")
 	flag.DurationVar(&o.retryPeriod, "retry-period", 2*time.Second, "pause between attempts")
+	flag.DurationVar(&o.clientTimeout, "client-timeout", usualClientTimeout,
+		"how long a request may take; 0 for no limit, below 0 for half of the renew deadline")
 	flag.BoolVar(&o.releaseOnCancel, "release-on-cancel", false, "clear the holder when the campaign is cancelled")
 	flag.Parse()
 	return o
@@ -63,9 +68,7 @@ func campaign(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("reading kubeconfig %s: %w", o.kubeconfig, err)
 	}
-	// The usual way to a lock: its client's timeout is half of the renew deadline.
-	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, o.lease,
-		resourcelock.ResourceLockConfig{Identity: o.identity}, config, o.renewDeadline)
+	lock, err := newLock(config, o)
 	if err != nil {
 		return fmt.Errorf("making the lock: %w", err)
 	}
@@ -103,9 +106,28 @@ func campaign(ctx context.Context, o options) error {
 	return nil
 }
 
+func newLock(config *rest.Config, o options) (resourcelock.Interface, error) {
+	identity := resourcelock.ResourceLockConfig{Identity: o.identity}
+	if o.clientTimeout < 0 {
+		// The usual way to a lock: its client's timeout is half of the renew deadline.
+		return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, o.lease, identity,
+			config, o.renewDeadline)
+	}
+	// The way of client-go's own example: a client of the program, with the time limit that it has, if any.
+	config.Timeout = o.clientTimeout
+	clients, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return resourcelock.New(resourcelock.LeasesResourceLock, o.namespace, o.lease, clients.CoreV1(),
+		clients.CoordinationV1(), identity)
+}
+
 func answerProbes(out *reporter, leading *atomic.Bool) {
 	for probes := bufio.NewScanner(os.Stdin); probes.Scan(); {
 		state := leading.Load()
 		out.report(line{Event: "sample", Leading: &state})
 	}
 }
+
+const usualClientTimeout = -1

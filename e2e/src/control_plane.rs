@@ -9,18 +9,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use kube::Client;
 use tempfile::TempDir;
 
 use crate::process::Process;
 use audit::AuditEvent;
+pub use outage::Server;
 use servers::Plan;
 
 pub mod audit;
 mod certificates;
 pub mod detached;
 mod kubeconfig;
+mod outage;
 mod servers;
 
 /// A running control plane. Dropping it kills both servers and removes their folder.
@@ -40,7 +42,8 @@ pub struct ControlPlane {
 struct Servers {
     /// `None` during an outage.
     api_server: Option<Process>,
-    etcd: Process,
+    /// As `api_server`.
+    etcd: Option<Process>,
 }
 
 impl ControlPlane {
@@ -59,7 +62,7 @@ impl ControlPlane {
         let plan = tokio::task::spawn_blocking(move || Plan::prepare(&path))
             .await
             .context("preparing a control plane")??;
-        let etcd = Process::spawn(plan.etcd()?)?;
+        let etcd = Some(Process::spawn(plan.etcd()?)?);
         // The API server waits for etcd by itself.
         let api_server = Some(Process::spawn(plan.api_server()?)?);
         let servers = Mutex::new(Servers { api_server, etcd });
@@ -145,29 +148,6 @@ impl ControlPlane {
         audit::read(&self.plan.path(servers::AUDIT_LOG))
     }
 
-    /// Begins an outage: the API server is killed, its connections break, etcd keeps the data.
-    ///
-    /// # Errors
-    /// When it was not running.
-    pub fn stop_api_server(&self) -> Result<()> {
-        let mut api_server = self.servers().api_server.take().context("the API server is stopped already")?;
-        api_server.kill()?;
-        Ok(())
-    }
-
-    /// Ends an outage: the API server is back on the same port with the same data.
-    ///
-    /// # Errors
-    /// When it runs already, or is not ready in time.
-    pub async fn start_api_server(&self) -> Result<()> {
-        {
-            let mut servers = self.servers();
-            ensure!(servers.api_server.is_none(), "the API server runs already");
-            servers.api_server = Some(Process::spawn(self.plan.api_server()?)?);
-        }
-        self.wait_until_ready().await
-    }
-
     async fn wait_until_ready(&self) -> Result<()> {
         let client = self.admin_client().await?;
         let deadline = Instant::now() + READY_TIMEOUT;
@@ -186,13 +166,12 @@ impl ControlPlane {
 
     fn check_alive(&self) -> Result<()> {
         let mut servers = self.servers();
-        if let Some(status) = servers.etcd.exit_status()? {
-            bail!("etcd ended with {status} while starting\n{}", self.log_tails());
-        }
-        if let Some(api_server) = &mut servers.api_server
-            && let Some(status) = api_server.exit_status()?
-        {
-            bail!("kube-apiserver ended with {status} while starting\n{}", self.log_tails());
+        for server in [Server::Etcd, Server::ApiServer] {
+            if let Some(process) = servers.process(server)
+                && let Some(status) = process.exit_status()?
+            {
+                bail!("{server} ended with {status} while starting\n{}", self.log_tails());
+            }
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ pub struct Said {
     pub leading: Option<bool>,
     /// Fencing token.
     pub token: Option<u64>,
+    /// End of leadership as of the latest renewal, in a sample of ours.
+    pub lead_until_ns: Option<u64>,
     /// State, in a sample of ours.
     pub state: Option<String>,
     /// Latest failure, in a sample of ours.
@@ -124,6 +126,7 @@ pub struct Electorate {
     namespace: String,
     lease: String,
     peers: bool,
+    client_go_flags: Vec<String>,
 }
 
 impl Electorate {
@@ -133,7 +136,15 @@ impl Electorate {
     /// An electorate for the Lease of this permission, still empty. `peers`: whether client-go takes part.
     pub fn new(permission: &LeasePermission, lease_duration: Duration, peers: bool) -> Self {
         let (namespace, lease) = (permission.namespace().to_owned(), permission.lease().to_owned());
-        Self { members: Vec::new(), lease_duration, namespace, lease, peers }
+        let client_go_flags = vec!["--release-on-cancel=true".to_owned()];
+        Self { members: Vec::new(), lease_duration, namespace, lease, peers, client_go_flags }
+    }
+
+    /// How candidates of client-go that are started from now on differ from its usual settings: flags of
+    /// `client-go/main.go`. By default they release on cancellation.
+    #[must_use]
+    pub fn with_client_go_flags(self, flags: &[&str]) -> Self {
+        Self { client_go_flags: flags.iter().map(|&flag| flag.to_owned()).collect(), ..self }
     }
 
     /// Starts a candidate with a token that is bound to a Pod of its own.
@@ -202,7 +213,7 @@ impl Electorate {
             .args(["--lease-duration", &milliseconds(self.lease_duration)])
             .args(["--renew-deadline", &milliseconds(self.lease_duration * 2 / 3)])
             .args(["--retry-period", &milliseconds(self.lease_duration * 2 / 15)])
-            .arg("--release-on-cancel=true");
+            .args(&self.client_go_flags);
         Ok(command)
     }
 

@@ -9,6 +9,7 @@ pub mod client_go;
 pub mod conformance;
 pub mod control_plane;
 pub mod electorate;
+pub mod faults;
 pub mod ground;
 mod judge;
 pub mod piped;

@@ -117,6 +117,7 @@ fn answer_probes(handle: Handle, reporter: Reporter) {
                 "state": status.state.as_str(),
                 "holder": status.holder,
                 "token": status.token,
+                "lead_until_ns": status.lead_until.map(|deadline| deadline.boottime_ns),
                 "error": status.last_error,
             }));
         }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::ControlPlane;
+use super::{ControlPlane, Server};
 use crate::process::send;
 use crate::tools::cache_folder;
 
@@ -39,13 +39,13 @@ impl DetachedControlPlane {
             return Ok(running);
         }
         let control_plane = ControlPlane::start().await?;
-        let servers = control_plane.servers();
+        let mut servers = control_plane.servers();
         let detached = Self {
             url: control_plane.url(),
             kubeconfig: control_plane.kubeconfig(),
             folder: control_plane.folder.path().to_owned(),
-            etcd_id: servers.etcd.id(),
-            api_server_id: servers.api_server.as_ref().context("just started")?.id(),
+            etcd_id: servers.running(Server::Etcd)?.id(),
+            api_server_id: servers.running(Server::ApiServer)?.id(),
         };
         drop(servers);
         // Noted before it is let go: there is no moment in which nobody could end it.
@@ -114,7 +114,7 @@ impl DetachedControlPlane {
 impl ControlPlane {
     fn let_go(self) {
         let servers = self.servers.into_inner().expect("nobody panics while holding the servers");
-        servers.api_server.into_iter().chain([servers.etcd]).for_each(crate::process::Process::detach);
+        servers.api_server.into_iter().chain(servers.etcd).for_each(crate::process::Process::detach);
         let _kept = self.folder.keep();
     }
 }
