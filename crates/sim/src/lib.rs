@@ -16,6 +16,7 @@ mod plan;
 mod queue;
 mod report;
 mod runs;
+mod scenario;
 mod trace;
 mod world;
 
@@ -26,3 +27,4 @@ pub use mutants::MutantKind;
 pub use plan::{Class, Settings};
 pub use report::SimReport;
 pub use runs::{Catch, WorldReport, hunt, run_world, run_worlds};
+pub use scenario::Scenario;

@@ -1,7 +1,7 @@
 //! The shipped elector in many worlds, and what is known to be broken beside it.
 
 use leasehold_sim::{
-    Class, ControlKind, FaultKind, MutantKind, Settings, Variant, hunt, run_world, run_worlds,
+    Class, ControlKind, FaultKind, MutantKind, Scenario, Settings, Variant, hunt, run_world, run_worlds,
 };
 
 #[test]
@@ -113,12 +113,13 @@ fn the_gate_holds_without_any_clock() {
 }
 
 #[test]
-fn the_documentation_lists_exactly_the_faults_mutants_and_controls_that_there_are() {
+fn the_documentation_lists_exactly_the_faults_mutants_controls_and_scenarios_that_there_are() {
     let text = include_str!("../../../docs/simulation.md");
     let faults = FaultKind::ALL.iter().map(|kind| (kind.name(), kind.sentence()));
     let mutants = MutantKind::ALL.iter().map(|kind| (kind.name(), kind.sentence()));
     let controls = ControlKind::ALL.iter().map(|kind| (kind.name(), kind.sentence()));
-    let known: Vec<_> = faults.chain(mutants).chain(controls).collect();
+    let scenarios = Scenario::ALL.iter().map(|scenario| (scenario.name(), scenario.sentence()));
+    let known: Vec<_> = faults.chain(mutants).chain(controls).chain(scenarios).collect();
     for (name, sentence) in &known {
         let row = format!("| `{name}` | {sentence} |");
         assert!(text.contains(&row), "docs/simulation.md lacks {row}");

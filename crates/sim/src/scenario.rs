@@ -1,0 +1,120 @@
+//! Named worlds: what is drawn where somebody wants to look at one part of the promise.
+
+use std::time::Duration;
+
+use crate::fault::{FaultKind as F, Target};
+use crate::plan::Settings;
+
+macro_rules! scenarios {
+    ($($kind:ident, $name:literal, $sentence:literal, $settings:expr;)+) => {
+        /// Settings with a name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Scenario {
+            $(#[doc = $sentence] $kind,)+
+        }
+
+        impl Scenario {
+            /// All of them, the default first.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// The name on the command line, in reports and documents.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+
+            /// What its worlds are, in a sentence.
+            pub fn sentence(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $sentence,)+
+                }
+            }
+
+            /// What is drawn.
+            pub fn settings(self) -> Settings {
+                match self {
+                    $(Self::$kind => $settings,)+
+                }
+            }
+        }
+    };
+}
+
+scenarios! {
+    Swarm, "swarm", "An hour with any faults, switched on and off by the seed; the default.",
+        Settings::default();
+    ClassA, "class-a", "The swarm with the contract kept: everything is judged.",
+        Settings { broken_permille: 0, ..Settings::default() };
+    ClassC, "class-c", "The swarm with faults that break the contract.",
+        Settings { broken_permille: 1_000, ..Settings::default() };
+    Network, "network", "Only the way to the API servers and the watches fail.",
+        of_targets(&[Target::Path, Target::Watch]);
+    Server, "server", "Only the API servers and the store fail.",
+        of_targets(&[Target::Servers]);
+    LeaseEdited, "lease-edited", "Only the Lease is edited or deleted by others.",
+        Settings { broken_permille: 500, ..of_targets(&[Target::Lease]) };
+    Process, "process", "Only processes and their work fail.",
+        of_targets(&[Target::Process]);
+    Clocks, "clocks", "Only machines and their clocks fail.",
+        of_targets(&[Target::Machine]);
+    GateWithoutClocks, "gate-without-clocks",
+        "Clocks at any rate, machines stopped for minutes, and work that goes on: the gate is all that holds.",
+        gate_without_clocks();
+    Steady, "steady", "Nothing fails.",
+        Settings { faults: Vec::new(), ..Settings::default() };
+}
+
+/// Faults of one kind of target only, and most of them switched on.
+fn of_targets(targets: &[Target]) -> Settings {
+    let faults = F::ALL.iter().copied().filter(|kind| targets.contains(&kind.target())).collect();
+    Settings { faults, fault_permille: 600, ..Settings::default() }
+}
+
+fn gate_without_clocks() -> Settings {
+    let seconds = Duration::from_secs;
+    Settings {
+        length: seconds(900),
+        faults: vec![
+            F::RateBeyondBound,
+            F::MachinePaused,
+            F::Suspend,
+            F::Frozen,
+            F::StubbornWork,
+            F::SlowWrites,
+            F::Partition,
+            F::StepDown,
+        ],
+        fault_permille: 1_000,
+        fault_every: (seconds(10), seconds(120)),
+        broken_permille: 1_000,
+        ..Settings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::plan::Plan;
+
+    #[test]
+    fn each_scenario_has_a_name_of_its_own_and_worlds_that_can_be_drawn() {
+        let names: BTreeSet<_> = Scenario::ALL.iter().map(|scenario| scenario.name()).collect();
+        assert_eq!(names.len(), Scenario::ALL.len());
+        for scenario in Scenario::ALL {
+            let plan = Plan::draw(1, &scenario.settings());
+            assert!(!plan.candidates.is_empty(), "{} has no candidate", scenario.name());
+        }
+    }
+
+    #[test]
+    fn scenarios_of_one_part_have_all_faults_of_this_part() {
+        let parts =
+            [Scenario::Network, Scenario::Server, Scenario::LeaseEdited, Scenario::Process, Scenario::Clocks];
+        let count: usize = parts.iter().map(|scenario| scenario.settings().faults.len()).sum();
+        assert_eq!(count, F::ALL.len());
+    }
+}
