@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::chance::Chance;
 use crate::fault::FaultKind;
+use crate::gates::GateKind;
 
 /// What of the promise is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -33,6 +34,10 @@ pub(crate) struct Plan {
     pub(crate) latency: (Duration, Duration),
     pub(crate) faults: Vec<FaultPlan>,
     pub(crate) pre_created: bool,
+    pub(crate) writes: Writes,
+    pub(crate) gate: GateKind,
+    /// Mean time between two restarts of the storage behind the gate.
+    pub(crate) gate_restart_every: Option<Duration>,
 }
 
 /// One machine with its candidate.
@@ -93,6 +98,29 @@ pub struct Settings {
     pub broken_permille: u64,
     /// Whether everything is judged although the contract is broken.
     pub strict: bool,
+    /// How work writes.
+    pub writes: Writes,
+    /// The gate before the register.
+    pub gate: GateKind,
+    /// Mean time between two restarts of the storage behind the gate; `None` for none.
+    pub gate_restart_every: Option<Duration>,
+}
+
+/// How work writes to the fenced register.
+#[derive(Clone, Copy, Debug)]
+pub struct Writes {
+    /// Writes of one act of the work, each on a way of its own.
+    pub at_once: u32,
+    /// Of a thousand writes, how many are held on the way although no fault is on.
+    pub held_permille: u64,
+    /// The longest that a write is held.
+    pub held_most: Duration,
+}
+
+impl Default for Writes {
+    fn default() -> Self {
+        Self { at_once: 1, held_permille: 0, held_most: Duration::from_secs(60) }
+    }
 }
 
 impl Default for Settings {
@@ -108,6 +136,9 @@ impl Default for Settings {
             mixed_timings: true,
             broken_permille: 250,
             strict: false,
+            writes: Writes::default(),
+            gate: GateKind::default(),
+            gate_restart_every: None,
         }
     }
 }
@@ -154,6 +185,9 @@ impl Plan {
             latency: (Duration::from_micros(base.0), Duration::from_micros(base.1)),
             faults,
             pre_created: chance.happens(700),
+            writes: settings.writes,
+            gate: settings.gate,
+            gate_restart_every: settings.gate_restart_every,
         }
     }
 }

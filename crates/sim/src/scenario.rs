@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::{FaultKind as F, Target};
-use crate::plan::Settings;
+use crate::plan::{Settings, Writes};
 
 macro_rules! scenarios {
     ($($kind:ident, $name:literal, $sentence:literal, $settings:expr;)+) => {
@@ -89,6 +89,8 @@ fn gate_without_clocks() -> Settings {
         fault_permille: 1_000,
         fault_every: (seconds(10), seconds(120)),
         broken_permille: 1_000,
+        writes: Writes { at_once: 100, held_permille: 900, held_most: seconds(600) },
+        gate_restart_every: Some(seconds(60)),
         ..Settings::default()
     }
 }

@@ -1,7 +1,8 @@
 //! The shipped elector in many worlds, and what is known to be broken beside it.
 
 use leasehold_sim::{
-    Class, ControlKind, FaultKind, MutantKind, Scenario, Settings, Variant, hunt, run_world, run_worlds,
+    Class, ControlKind, FaultKind, GateKind, MutantKind, Scenario, Settings, Variant, hunt, run_world,
+    run_worlds,
 };
 
 #[test]
@@ -84,42 +85,15 @@ fn a_proxy_that_sends_requests_again_makes_no_two_leaders() {
     assert!(report.failures.is_empty(), "{:#?}", report.failures);
 }
 
-/// Clocks at any rate, stopped machines, work that does not stop and writes that arrive a minute late.
 #[test]
-fn the_gate_holds_without_any_clock() {
-    use FaultKind as F;
-    let faults = vec![
-        F::RateBeyondBound,
-        F::MachinePaused,
-        F::Suspend,
-        F::Frozen,
-        F::StubbornWork,
-        F::SlowWrites,
-        F::Partition,
-        F::StepDown,
-    ];
-    let settings = Settings {
-        faults,
-        length: minutes(15),
-        fault_permille: 1_000,
-        fault_every: (minutes(1) / 6, minutes(2)),
-        broken_permille: 1_000,
-        ..Settings::default()
-    };
-    let report = run_worlds(0..60, &settings, Variant::Shipped, threads(), &|_| {});
-    assert!(report.stale_writes_refused > 100, "{report:?}");
-    assert_eq!((report.stale_writes_passed, report.good_writes_refused), (0, 0));
-    assert!(report.overlaps[&Class::C] > 0, "without an overlap the gate had nothing to do");
-}
-
-#[test]
-fn the_documentation_lists_exactly_the_faults_mutants_controls_and_scenarios_that_there_are() {
+fn the_documentation_lists_exactly_the_faults_mutants_controls_gates_and_scenarios_that_there_are() {
     let text = include_str!("../../../docs/simulation.md");
     let faults = FaultKind::ALL.iter().map(|kind| (kind.name(), kind.sentence()));
     let mutants = MutantKind::ALL.iter().map(|kind| (kind.name(), kind.sentence()));
     let controls = ControlKind::ALL.iter().map(|kind| (kind.name(), kind.sentence()));
     let scenarios = Scenario::ALL.iter().map(|scenario| (scenario.name(), scenario.sentence()));
-    let known: Vec<_> = faults.chain(mutants).chain(controls).chain(scenarios).collect();
+    let gates = GateKind::BROKEN.iter().map(|kind| (kind.name(), kind.sentence()));
+    let known: Vec<_> = faults.chain(mutants).chain(controls).chain(scenarios).chain(gates).collect();
     for (name, sentence) in &known {
         let row = format!("| `{name}` | {sentence} |");
         assert!(text.contains(&row), "docs/simulation.md lacks {row}");

@@ -152,5 +152,6 @@ pub(crate) fn directed(faults: Vec<F>) -> Settings {
         broken_permille: 1_000,
         strict: true,
         faults,
+        ..Settings::default()
     }
 }

@@ -67,7 +67,7 @@ impl World {
                 self.change_clocks(machine, |clocks, now| clocks.step_wall(now, -1_000_000_000));
             }
             _ => {
-                let most = if kind == FaultKind::RateChange { error } else { 999_000 };
+                let most = if kind == FaultKind::RateChange { error } else { 1_000_000 };
                 let (raw, boottime) = (self.chance.either_way(most), self.chance.either_way(most));
                 self.change_clocks(machine, |clocks, now| clocks.set_rates(now, raw, boottime));
             }

@@ -73,6 +73,7 @@ enum Event {
     Strike(crate::fault::FaultKind),
     StrikeAt(crate::fault::FaultKind, usize),
     StrategyEnds,
+    GateRestarts,
     EpisodeEnds(u64),
     Touch(Nanos),
     Heal,
@@ -136,7 +137,7 @@ impl World {
             flights: BTreeMap::new(),
             next_flight: 0,
             streams: Vec::new(),
-            register: Register::default(),
+            register: Register::behind(plan.gate),
             reader: Reader::default(),
             episodes: Vec::new(),
             next_episode: 0,
@@ -174,6 +175,7 @@ impl World {
         for index in 0..self.plan.faults.len() {
             self.plan_fault(index);
         }
+        self.plan_gate_restart();
         self.queue.plan(after(Nanos(0), self.plan.heal_at), Event::Heal);
     }
 
@@ -195,6 +197,7 @@ impl World {
             Event::Strike(kind) => self.strike(kind, None),
             Event::StrikeAt(kind, machine) => self.strike(kind, Some(machine)),
             Event::StrategyEnds => self.end_strategy(),
+            Event::GateRestarts => self.restart_gate(),
             Event::EpisodeEnds(id) => self.end_episode(id),
             Event::Touch(until) => self.touch_labels(until),
             Event::Heal => self.heal(),

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use leasehold_election::{FencingToken, Gate, Mode};
+use leasehold_election::Mode;
 
-use super::log::{RegisterCounts, WorkLog};
+use super::log::{Applied, RegisterCounts, WorkLog};
 use super::{Event, World};
 use crate::candidate::Happening;
 use crate::clocks::after;
 use crate::fault::FaultKind;
+use crate::gates::{Door, GateKind};
+use crate::plan::Writes;
 
 /// Work under way.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(super) struct Work {
 /// State that only the leader may write, behind a gate.
 #[derive(Debug, Default)]
 pub(super) struct Register {
-    gate: Gate,
+    gate: Door,
     /// The largest token that was let in, kept apart from the gate that is judged.
     newest: u64,
     values: u64,
@@ -32,6 +34,10 @@ pub(super) struct Register {
 }
 
 impl Register {
+    pub(super) fn behind(kind: GateKind) -> Self {
+        Self { gate: Door::new(kind), ..Self::default() }
+    }
+
     /// Takes down what the gate decided; true if that was wrong (S4: no write of an older term is let in, and none of the
     /// newest is refused; unconditional).
     fn note(&mut self, token: u64, admitted: bool) -> bool {
@@ -49,6 +55,9 @@ impl Register {
 
 impl World {
     pub(super) fn start_work(&mut self, process: usize, token: u64) {
+        let written = |applied: &&Applied| applied.after.version == token;
+        let confirmed = || self.log.applied.iter().rev().find(written)?.after.transitions;
+        self.register.gate.learn(token, confirmed);
         let log = self.log.works.len();
         self.log.works.push(WorkLog { process, begin: self.now, end: self.now });
         let machine = self.processes[process].machine;
@@ -90,19 +99,41 @@ impl World {
         // Work that ignores everything goes on to write, which is what the gate is for.
         if self.check(process) || stubborn {
             let slow = self.strikes(process, FaultKind::SlowWrites);
-            let way = if slow { self.chance.millis(0, 60_000) } else { self.chance.millis(0, 20) };
-            self.register.values += 1;
-            let value = self.register.values;
-            self.queue.plan(after(self.now, way), Event::Register { process, token, value });
+            for _ in 0..self.plan.writes.at_once {
+                self.send_write(process, token, slow);
+            }
         }
         if !asked || stubborn {
             self.plan_act(process, number);
         }
     }
 
+    fn send_write(&mut self, process: usize, token: u64, slow: bool) {
+        let Writes { held_permille, held_most, .. } = self.plan.writes;
+        let held = slow || (held_permille > 0 && self.chance.happens(held_permille));
+        let most = if held { held_most } else { Duration::from_millis(20) };
+        let way = self.chance.within(Duration::ZERO, most);
+        self.register.values += 1;
+        let value = self.register.values;
+        self.queue.plan(after(self.now, way), Event::Register { process, token, value });
+    }
+
+    /// The storage behind the gate restarts, and will again.
+    pub(super) fn restart_gate(&mut self) {
+        self.register.gate.restart();
+        self.plan_gate_restart();
+    }
+
+    pub(super) fn plan_gate_restart(&mut self) {
+        if let Some(every) = self.plan.gate_restart_every {
+            let pause = self.chance.within(Duration::ZERO, every * 2);
+            self.queue.plan(after(self.now, pause), Event::GateRestarts);
+        }
+    }
+
     pub(super) fn write_register(&mut self, process: usize, token: u64, value: u64) {
         let register = &mut self.register;
-        let admitted = register.gate.admit(FencingToken::new(token)).is_ok();
+        let admitted = register.gate.admits(token);
         let wrong = register.note(token, admitted);
         let word = if admitted { "writes with token" } else { "is refused with token" };
         self.trace.note(self.now, process, word, token);
