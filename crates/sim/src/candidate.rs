@@ -31,13 +31,25 @@ pub(crate) enum Happening {
 /// Something a candidate does.
 #[derive(Debug)]
 pub(crate) enum Act {
-    Send { id: u64, request: Request<Vec<u8>>, fresh: bool, operation: Operation },
+    Send {
+        id: u64,
+        request: Request<Vec<u8>>,
+        fresh: bool,
+        operation: Operation,
+    },
     Abandon(u64),
     OpenWatch(u64, Request<Vec<u8>>),
     CloseWatch(u64),
-    StartWork { token: u64 },
-    StopWork { planned: bool, duplicate: bool },
+    StartWork {
+        token: u64,
+    },
+    StopWork {
+        planned: bool,
+        duplicate: bool,
+    },
     KillWork,
+    /// It begins to give the lease back, be it by a read.
+    Release,
     Told(Told),
     Finish,
 }

@@ -8,6 +8,7 @@ use leasehold_history::{Elector, History, Nanos, Report, Span, Term};
 use crate::candidate::Told;
 use crate::clocks::{after, nanos};
 use crate::fault::FaultKind;
+use crate::mixed;
 use crate::plan::{Class, Plan};
 use crate::world::{Applied, Log, Violation, WorkLog};
 
@@ -23,7 +24,13 @@ pub(crate) fn violations(plan: &Plan, log: &Log, report: &Report) -> Vec<Violati
             found.extend(s8_work_is_over(log));
             found.extend(l1_a_leader_appears(plan, log));
         }
-        Class::B | Class::C => {
+        Class::B => {
+            found.retain(|violation| {
+                matches!(violation.rule, "S3" | "S4" | "S6" | "S7" | "S9" | "S10" | "S11")
+            });
+            found.extend(mixed::violations(plan, log));
+        }
+        Class::C => {
             found.retain(|violation| matches!(violation.rule, "S3" | "S4" | "S7" | "S9" | "S10" | "S11"))
         }
     }
@@ -36,13 +43,20 @@ pub(crate) fn history(plan: &Plan, log: &Log) -> Report {
     let window = Span::new(Nanos(0), end).expect("a world has a length");
     let mut history = History::new(window);
     let ids: Vec<_> = (0..log.processes.len())
-        .map(|process| history.add_candidate(format!("#{process}"), Elector::Ours))
+        .map(|process| history.add_candidate(format!("#{process}"), elector(plan, log, process)))
         .collect();
     for term in &log.terms {
         let exact = Term::exact(term.begin, term.end.max(term.begin)).with_token(term.token);
         history.add_term(ids[term.process], exact).expect("a term ends after its begin");
     }
     history.judge()
+}
+
+fn elector(plan: &Plan, log: &Log, process: usize) -> Elector {
+    match plan.candidates[log.processes[process].machine].peer {
+        Some(_) => Elector::Peer,
+        None => Elector::Ours,
+    }
 }
 
 /// S1: at no instant do two processes both believe that they lead (DESIGN 2.1).
@@ -113,7 +127,7 @@ pub(crate) fn s8_work_is_over(log: &Log) -> Vec<Violation> {
 }
 
 /// For how long this work ran after an instant, the first 50 ms after each pause aside.
-fn ran_since(log: &Log, work: &WorkLog, since: Nanos) -> u64 {
+pub(crate) fn ran_since(log: &Log, work: &WorkLog, since: Nanos) -> u64 {
     let frozen = &log.processes[work.process].frozen;
     let mut ran = 0;
     let mut from = since;

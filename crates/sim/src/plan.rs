@@ -6,8 +6,10 @@ use leasehold_election::{Mode, OnMissing, Timing, TimingSettings};
 use serde::Serialize;
 
 use crate::chance::Chance;
+use crate::controls::ControlKind;
 use crate::fault::FaultKind;
 use crate::gates::GateKind;
+use crate::script::Stroke;
 
 /// What of the promise is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -34,6 +36,7 @@ pub(crate) struct Plan {
     pub(crate) latency: (Duration, Duration),
     pub(crate) faults: Vec<FaultPlan>,
     pub(crate) pre_created: bool,
+    pub(crate) script: Vec<Stroke>,
     pub(crate) writes: Writes,
     pub(crate) gate: GateKind,
     /// Mean time between two restarts of the storage behind the gate.
@@ -56,6 +59,8 @@ pub(crate) struct CandidatePlan {
     pub(crate) peers: bool,
     /// Shared with another candidate where somebody configured it so.
     pub(crate) identity: Option<String>,
+    /// Another election on the same Lease; `None` for ours.
+    pub(crate) peer: Option<ControlKind>,
     pub(crate) work: WorkPlan,
 }
 
@@ -98,12 +103,58 @@ pub struct Settings {
     pub broken_permille: u64,
     /// Whether everything is judged although the contract is broken.
     pub strict: bool,
+    /// Of a thousand worlds, in how many two candidates are configured with one identity.
+    pub twins_permille: u64,
+    /// Other elections on the same Lease.
+    pub mixed: Mixed,
+    /// What surely becomes of requests; the first stroke that fits.
+    pub script: Vec<Stroke>,
     /// How work writes.
     pub writes: Writes,
     /// The gate before the register.
     pub gate: GateKind,
     /// Mean time between two restarts of the storage behind the gate; `None` for none.
     pub gate_restart_every: Option<Duration>,
+}
+
+/// Worlds in which ours share the Lease with other elections.
+#[derive(Clone, Debug)]
+pub struct Mixed {
+    /// Of a thousand worlds, how many are mixed.
+    pub permille: u64,
+    /// The least and the most of ours in such a world.
+    pub ours: (usize, usize),
+    /// The least and the most others.
+    pub peers: (usize, usize),
+    /// What these are.
+    pub kinds: Vec<ControlKind>,
+    /// Their timings.
+    pub timings: Vec<TimingSettings>,
+}
+
+impl Default for Mixed {
+    /// A sixth of the worlds, with few of ours, so that the others lead, too.
+    fn default() -> Self {
+        Self {
+            permille: 170,
+            ours: (1, 3),
+            peers: (1, 3),
+            kinds: ControlKind::PEERS.to_vec(),
+            timings: vec![
+                TimingSettings::default(),
+                TimingSettings::default(),
+                TimingSettings::from_lease_duration(Duration::from_secs(30)),
+                TimingSettings::from_lease_duration(Duration::from_secs(6)),
+            ],
+        }
+    }
+}
+
+impl Mixed {
+    /// No world is mixed.
+    pub(crate) fn none() -> Self {
+        Self { permille: 0, ..Self::default() }
+    }
 }
 
 /// How work writes to the fenced register.
@@ -136,6 +187,9 @@ impl Default for Settings {
             mixed_timings: true,
             broken_permille: 250,
             strict: false,
+            twins_permille: 50,
+            mixed: Mixed::default(),
+            script: Vec::new(),
             writes: Writes::default(),
             gate: GateKind::default(),
             gate_restart_every: None,
@@ -149,19 +203,22 @@ impl Plan {
         let broken = chance.happens(settings.broken_permille);
         let faults = draw_faults(&mut chance, settings, broken);
         let keeps = faults.iter().all(|fault| fault.kind.keeps_contract());
-        let (least, most) = settings.candidates;
+        // What is mixed is drawn apart: a world that is not is the same, whatever is set of mixed ones.
+        let mut apart = Chance::new(seed ^ 0x9ee5_0a9a);
+        let mixed = apart.happens(settings.mixed.permille);
+        let (least, most) = if mixed { settings.mixed.ours } else { settings.candidates };
         let count = least + chance.index(most - least + 1);
         let shared = chance.pick(&settings_index(settings));
         let one_timing = !settings.mixed_timings || chance.happens(600);
         let peers = chance.happens(300);
-        let twins = chance.happens(50);
+        let twins = chance.happens(settings.twins_permille) && !mixed;
         let timings: Vec<&TimingSettings> = (0..count)
             .map(|_| if one_timing { shared } else { chance.pick(&settings_index(settings)) })
             .map(|index| &settings.timings[index])
             .collect();
         // The promise is about clocks that err by no more than every candidate allows for.
         let error = timings.iter().map(|timing| timing.clock_rate_error_ppm).min().unwrap_or(0);
-        let candidates = timings
+        let mut candidates: Vec<CandidatePlan> = timings
             .into_iter()
             .enumerate()
             .map(|(index, timing)| {
@@ -174,10 +231,22 @@ impl Plan {
                 plan
             })
             .collect();
+        if mixed {
+            candidates.iter_mut().for_each(|ours| ours.peers = true);
+            let (least, most) = settings.mixed.peers;
+            let peers = least + apart.index(most - least + 1);
+            candidates
+                .extend((0..peers).map(|_| CandidatePlan::draw_peer(&mut apart, &settings.mixed, error)));
+        }
+        let judged = match (keeps || settings.strict, mixed) {
+            (false, _) => Class::C,
+            (true, true) => Class::B,
+            (true, false) => Class::A,
+        };
         let base = chance.pick(&[(200, 2_000), (500, 5_000), (5_000, 60_000)]);
         Self {
             seed,
-            class: if keeps || settings.strict { Class::A } else { Class::C },
+            class: judged,
             length: settings.length,
             heal_at: settings.length * 9 / 10,
             candidates,
@@ -185,6 +254,7 @@ impl Plan {
             latency: (Duration::from_micros(base.0), Duration::from_micros(base.1)),
             faults,
             pre_created: chance.happens(700),
+            script: settings.script.clone(),
             writes: settings.writes,
             gate: settings.gate,
             gate_restart_every: settings.gate_restart_every,
@@ -210,6 +280,7 @@ impl CandidatePlan {
             priority: if chance.happens(200) { 1 } else { 0 },
             peers,
             identity: None,
+            peer: None,
             work: WorkPlan {
                 act_every: chance.pick(&[
                     (Duration::from_millis(50), Duration::from_millis(500)),
@@ -219,6 +290,12 @@ impl CandidatePlan {
                 stubborn_permille: if chance.happens(150) { 200 } else { 0 },
             },
         }
+    }
+
+    fn draw_peer(chance: &mut Chance, mixed: &Mixed, error: u32) -> Self {
+        let timing = &mixed.timings[chance.index(mixed.timings.len())];
+        let peer = Some(chance.pick(&mixed.kinds));
+        Self { peer, ..Self::draw(chance, timing, error.into(), true) }
     }
 }
 

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::fault::FaultKind;
 use crate::judge;
-use crate::plan::Class;
+use crate::mixed::{self, PeerFault};
+use crate::plan::{Class, Plan};
 use crate::runs::RENEWALS_MIN;
-use crate::world::{Outcome, RegisterCounts, Window};
+use crate::world::{Log, Outcome, RegisterCounts, Window};
 
 /// The sum of many worlds. It does not depend on the order in which they ran.
 #[derive(Clone, Debug, Serialize)]
@@ -24,8 +25,12 @@ pub struct SimReport {
     pub void_worlds: u64,
     /// Simulated time of all.
     pub simulated_hours: f64,
-    /// Overlaps of two of ours, by the class of their world.
+    /// Times with two leaders of whom one at least is ours, by the class of their world.
     pub overlaps: BTreeMap<Class, u64>,
+    /// Those of class b by who caused them: `ours` or `peers`.
+    pub blame: BTreeMap<&'static str, u64>,
+    /// What other elections on the same Lease did wrong.
+    pub peer_faults: BTreeMap<PeerFault, u64>,
     /// Rules broken.
     pub violations: u64,
     /// The worlds that broke one, with the first of each, in order of their seeds.
@@ -67,6 +72,8 @@ impl SimReport {
             void_worlds: 0,
             simulated_hours: 0.0,
             overlaps: [Class::A, Class::B, Class::C].map(|class| (class, 0)).into(),
+            blame: [("ours", 0), ("peers", 0)].into(),
+            peer_faults: PeerFault::ALL.iter().map(|&fault| (fault, 0)).collect(),
             violations: 0,
             failures: BTreeMap::new(),
             terms: 0,
@@ -92,8 +99,10 @@ impl SimReport {
         self.worlds += 1;
         self.void_worlds += u64::from(terms == 0 || log.renewals < RENEWALS_MIN);
         self.simulated_hours += plan.length.as_secs_f64() / 3_600.0;
-        let overlaps = history.ours.overlaps.iter().filter(|overlap| overlap.proven.is_some()).count();
+        let overlaps = history.ours.overlaps.iter().chain(&history.mixed.overlaps);
+        let overlaps = overlaps.filter(|overlap| overlap.proven.is_some()).count();
         *self.overlaps.entry(plan.class).or_default() += overlaps as u64;
+        self.add_blame(plan, log);
         self.violations += violations.len() as u64;
         if let Some(first) = violations.first() {
             self.failures.insert(plan.seed, format!("{} at {}: {}", first.rule, first.at, first.what));
@@ -115,6 +124,20 @@ impl SimReport {
         }
     }
 
+    fn add_blame(&mut self, plan: &Plan, log: &Log) {
+        if plan.candidates.iter().all(|candidate| candidate.peer.is_none()) {
+            return;
+        }
+        let blame = mixed::blame(plan, log);
+        for fault in blame.faults {
+            *self.peer_faults.entry(fault).or_default() += 1;
+        }
+        if plan.class == Class::B {
+            *self.blame.entry("ours").or_default() += blame.ours;
+            *self.blame.entry("peers").or_default() += blame.peers;
+        }
+    }
+
     fn add_register(&mut self, counts: RegisterCounts) {
         self.writes_tried += counts.tried;
         self.stale_writes_refused += counts.stale_refused;
@@ -128,6 +151,10 @@ impl SimReport {
         self.void_worlds += other.void_worlds;
         self.simulated_hours += other.simulated_hours;
         other.overlaps.into_iter().for_each(|(class, n)| *self.overlaps.entry(class).or_default() += n);
+        other.blame.into_iter().for_each(|(who, n)| *self.blame.entry(who).or_default() += n);
+        for (fault, n) in other.peer_faults {
+            *self.peer_faults.entry(fault).or_default() += n;
+        }
         self.violations += other.violations;
         self.failures.extend(other.failures);
         self.terms += other.terms;

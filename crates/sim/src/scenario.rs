@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::controls::ControlKind;
 use crate::fault::{FaultKind as F, Target};
-use crate::plan::{Settings, Writes};
+use crate::mutants::directed;
+use crate::plan::{Mixed, Settings, Writes};
 
 macro_rules! scenarios {
     ($($kind:ident, $name:literal, $sentence:literal, $settings:expr;)+) => {
@@ -47,6 +49,8 @@ scenarios! {
         Settings::default();
     ClassA, "class-a", "The swarm with the contract kept: everything is judged.",
         Settings { broken_permille: 0, ..Settings::default() };
+    ClassB, "class-b", "The swarm with other elections on the same Lease and the contract kept.",
+        Settings { broken_permille: 0, mixed: every_world(), ..Settings::default() };
     ClassC, "class-c", "The swarm with faults that break the contract.",
         Settings { broken_permille: 1_000, ..Settings::default() };
     Network, "network", "Only the way to the API servers and the watches fail.",
@@ -62,8 +66,24 @@ scenarios! {
     GateWithoutClocks, "gate-without-clocks",
         "Clocks at any rate, machines stopped for minutes, and work that goes on: the gate is all that holds.",
         gate_without_clocks();
+    Mixed, "mixed", "One of ours and client-go on one Lease, with the faults under which client-go has two leaders.",
+        mixed();
     Steady, "steady", "Nothing fails.",
         Settings { faults: Vec::new(), ..Settings::default() };
+}
+
+fn every_world() -> Mixed {
+    Mixed { permille: 1_000, ..Mixed::default() }
+}
+
+fn mixed() -> Settings {
+    let kinds = ControlKind::PEERS.iter().copied().filter(|kind| kind.is_client_go()).collect();
+    let mixed = Mixed { ours: (1, 1), peers: (1, 2), kinds, ..every_world() };
+    Settings {
+        mixed,
+        length: Duration::from_secs(3_600),
+        ..directed(vec![F::Partition, F::HeldAnswer, F::Killed, F::StepDown])
+    }
 }
 
 /// Faults of one kind of target only, and most of them switched on.

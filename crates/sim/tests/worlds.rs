@@ -1,8 +1,8 @@
 //! The shipped elector in many worlds, and what is known to be broken beside it.
 
 use leasehold_sim::{
-    Class, ControlKind, FaultKind, GateKind, MutantKind, Scenario, Settings, Variant, hunt, run_world,
-    run_worlds,
+    Class, ControlKind, FaultKind, GateKind, MutantKind, PeerFault, Scenario, Settings, Variant, hunt,
+    run_world, run_worlds,
 };
 
 #[test]
@@ -86,14 +86,16 @@ fn a_proxy_that_sends_requests_again_makes_no_two_leaders() {
 }
 
 #[test]
-fn the_documentation_lists_exactly_the_faults_mutants_controls_gates_and_scenarios_that_there_are() {
+fn the_documentation_lists_exactly_what_there_is() {
     let text = include_str!("../../../docs/simulation.md");
     let faults = FaultKind::ALL.iter().map(|kind| (kind.name(), kind.sentence()));
     let mutants = MutantKind::ALL.iter().map(|kind| (kind.name(), kind.sentence()));
     let controls = ControlKind::ALL.iter().map(|kind| (kind.name(), kind.sentence()));
     let scenarios = Scenario::ALL.iter().map(|scenario| (scenario.name(), scenario.sentence()));
     let gates = GateKind::BROKEN.iter().map(|kind| (kind.name(), kind.sentence()));
-    let known: Vec<_> = faults.chain(mutants).chain(controls).chain(scenarios).chain(gates).collect();
+    let peers = PeerFault::ALL.iter().map(|fault| (fault.name(), fault.sentence()));
+    let known: Vec<_> =
+        faults.chain(mutants).chain(controls).chain(scenarios).chain(gates).chain(peers).collect();
     for (name, sentence) in &known {
         let row = format!("| `{name}` | {sentence} |");
         assert!(text.contains(&row), "docs/simulation.md lacks {row}");

@@ -1,6 +1,11 @@
-//! A model of client-go 0.37 `tools/leaderelection/leaderelection.go` with its known unsafe paths: validity from the
-//! answer (U5), release before the work is cancelled (U2) and decided on the cached record (U1), another holder that does
-//! not stop a leader (U3), work that is not awaited (U7), a clock that stops in suspend (U11).
+//! A model of client-go 0.37.2: `tools/leaderelection/leaderelection.go` over `resourcelock/leaselock.go`, with the loops
+//! of `apimachinery/pkg/util/wait` as they are called there. The functions are named as in client-go where there is one.
+//!
+//! It has the unsafe paths of the original: a release that is decided on the cached record (U1) and comes before the work
+//! is cancelled (U2), another holder or a missing Lease that does not stop the leader (U3, U4), validity that counts from
+//! the answer (U5) and is not looked at when the answer of an acquisition comes (U6), work that is not awaited (U7), times
+//! that are compared by the second (U10), a clock that stands still in suspend (U11). What it leaves out: the coordinated
+//! election, and the tries that the REST client makes again by itself after a Retry-After.
 
 use std::time::Duration;
 
@@ -11,6 +16,15 @@ use serde_json::{Value, json};
 use super::leads_for;
 use crate::candidate::{Act, Candidate, Happening, Told, Turn};
 
+/// What differs between those who use client-go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    /// `ReleaseOnCancel`.
+    pub(super) release: bool,
+    /// Timeout of the HTTP client; `None` leaves a request to the health check of its HTTP/2 connection.
+    pub(super) client_timeout: Option<Duration>,
+}
+
 /// One candidate.
 #[derive(Debug)]
 pub(super) struct ClientGo {
@@ -19,28 +33,58 @@ pub(super) struct ClientGo {
     lease_duration: Duration,
     renew_deadline: Duration,
     retry_period: Duration,
-    /// The Lease as last read or written, and when that was seen to differ from before.
-    observed: Option<Value>,
+    options: Options,
+    /// The object that the lock writes next, as last got or written (`LeaseLock.lease`).
+    object: Option<Value>,
+    /// `observedRecord`, and `observedTime`.
+    observed: Record,
     observed_at: Duration,
+    /// `observedRawRecord`, which only a read sets.
+    observed_raw: Option<Raw>,
     phase: Phase,
     flight: Option<Flight>,
     next_id: u64,
-    next_try: Duration,
     acts: Vec<Act>,
     now: Duration,
     wall: String,
     spread: Duration,
+    /// `now` of the present `tryAcquireOrRenew`, by the clock and as it is written.
+    try_now: Duration,
+    try_wall: String,
 }
+
+/// `LeaderElectionRecord`.
+#[derive(Clone, Debug, Default)]
+struct Record {
+    holder: String,
+    seconds: u64,
+    acquired: String,
+    renewed: String,
+    transitions: i64,
+}
+
+/// A record as it is compared: its JSON, in which times have whole seconds (U10).
+type Raw = (String, u64, String, String, i64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Acquiring,
-    /// A cycle of renewal that is given up at this time.
-    Renewing {
+    /// Between two tries, or in one.
+    Acquiring {
+        next: Duration,
+    },
+    /// Between two polls: the lease was renewed.
+    Pausing {
         until: Duration,
     },
+    /// One `PollUntilContextTimeout`: tries at each tick until one succeeds or the deadline passes.
+    Polling {
+        tick: Duration,
+        deadline: Duration,
+    },
+    /// `release`; `cancelled` tells whether the work has been told to stop.
     Releasing {
-        until: Duration,
+        deadline: Duration,
+        cancelled: bool,
     },
     Over,
 }
@@ -54,206 +98,335 @@ struct Flight {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
+    /// The update of the fast path.
+    Fast,
     Get,
-    Write,
+    Create,
+    Update,
+    ReleaseGet,
+    ReleaseUpdate,
 }
 
 impl ClientGo {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, options: Options) -> Self {
         Self {
             identity: config.identity.as_str().to_owned(),
             lease: config.lease.clone(),
             lease_duration: config.timing.lease_duration(),
             renew_deadline: config.timing.renew_deadline(),
             retry_period: config.timing.retry_period(),
-            observed: None,
+            options,
+            object: None,
+            observed: Record::default(),
             observed_at: Duration::ZERO,
-            phase: Phase::Acquiring,
+            observed_raw: None,
+            phase: Phase::Acquiring { next: Duration::ZERO },
             flight: None,
             next_id: 0,
-            next_try: Duration::ZERO,
             acts: Vec::new(),
             now: Duration::ZERO,
             wall: String::new(),
             spread: Duration::ZERO,
+            try_now: Duration::ZERO,
+            try_wall: String::new(),
         }
     }
 
+    /// Whether the context of the work is alive, whatever the Lease says.
     fn leads(&self) -> bool {
-        matches!(self.phase, Phase::Renewing { .. } | Phase::Releasing { .. })
+        match self.phase {
+            Phase::Pausing { .. } | Phase::Polling { .. } => true,
+            Phase::Releasing { cancelled, .. } => !cancelled,
+            Phase::Acquiring { .. } | Phase::Over => false,
+        }
+    }
+
+    /// `IsLeader`, which ignores time (U9).
+    fn is_leader(&self) -> bool {
+        self.observed.holder == self.identity
+    }
+
+    /// `isLeaseValid`.
+    fn is_lease_valid(&self) -> bool {
+        self.observed_at + Duration::from_secs(self.observed.seconds) > self.try_now
+    }
+
+    /// `setObservedRecord`.
+    fn observe(&mut self, record: Record) {
+        self.observed = record;
+        self.observed_at = self.now;
     }
 
     fn look(&mut self) {
-        if let Some(flight) = self.flight.filter(|flight| self.now >= flight.until) {
-            self.flight = None;
+        match self.phase {
+            Phase::Polling { deadline, .. } if self.now >= deadline => self.lose(),
+            Phase::Releasing { deadline, .. } if self.now >= deadline => self.end(),
+            _ => {}
+        }
+        if let Some(flight) = self.flight.take_if(|flight| self.now >= flight.until) {
             self.acts.push(Act::Abandon(flight.id));
-            self.fail();
+            self.fail(flight.step);
+        }
+        if self.flight.is_some() {
+            return;
         }
         match self.phase {
-            Phase::Renewing { until } if self.now >= until => self.release(),
-            Phase::Releasing { until } if self.now >= until => self.stop(),
+            Phase::Acquiring { next } if self.now >= next => self.try_acquire_or_renew(),
+            Phase::Pausing { until } if self.now >= until => self.poll(),
+            Phase::Polling { tick, deadline } if self.now >= tick => {
+                // A ticker keeps its beat, and drops what nobody takes.
+                let mut next = tick;
+                while next <= self.now {
+                    next += self.retry_period;
+                }
+                self.phase = Phase::Polling { tick: next, deadline };
+                self.try_acquire_or_renew();
+            }
             _ => {}
         }
-        let due = self.flight.is_none() && self.now >= self.next_try;
-        match self.phase {
-            Phase::Acquiring if due => self.get(),
-            // The fast path: write on what was observed last.
-            Phase::Renewing { .. } if due => self.write(),
-            _ => {}
+    }
+
+    /// Begins a poll, whose first try is made at once.
+    fn poll(&mut self) {
+        let (tick, deadline) = (self.now + self.retry_period, self.now + self.renew_deadline);
+        self.phase = Phase::Polling { tick, deadline };
+        self.try_acquire_or_renew();
+    }
+
+    fn try_acquire_or_renew(&mut self) {
+        self.try_now = self.now;
+        self.try_wall.clone_from(&self.wall);
+        if self.is_leader() && self.is_lease_valid() {
+            let (acquired, transitions) = (self.observed.acquired.clone(), self.observed.transitions);
+            self.update(Step::Fast, Operation::Renew, Record { acquired, transitions, ..self.record() });
+        } else {
+            self.get(Step::Get);
         }
     }
 
     fn hear(&mut self, id: u64, delivery: &Delivery) {
-        let Some(flight) = self.flight.take_if(|flight| flight.id == id) else { return };
-        let Delivery::Response(response) = delivery else { return self.fail() };
-        let lease: Option<Value> = serde_json::from_slice(response.body()).ok();
-        let missing = response.status() == 404 && flight.step == Step::Get;
-        match (flight.step, lease) {
-            _ if missing && self.phase == Phase::Acquiring => {
-                self.observed = None;
-                self.write();
-            }
-            (Step::Get, Some(lease)) if response.status().is_success() => self.judge(lease),
-            (Step::Write, Some(lease)) if response.status().is_success() => self.succeed(lease),
-            // A leader whose fast path failed reads, and goes on from there.
-            (Step::Write, _) if matches!(self.phase, Phase::Renewing { .. }) => self.get(),
-            _ => self.fail(),
+        let Some(Flight { step, .. }) = self.flight.take_if(|flight| flight.id == id) else { return };
+        let Delivery::Response(response) = delivery else { return self.fail(step) };
+        let code = response.status().as_u16();
+        let lease = serde_json::from_slice::<Value>(response.body()).ok();
+        match (step, lease.filter(|_| response.status().is_success())) {
+            (Step::Get, Some(lease)) => self.judge(lease),
+            (Step::Fast | Step::Update | Step::Create, Some(lease)) => self.succeed(lease),
+            (Step::ReleaseGet, Some(lease)) => self.try_release(lease),
+            (Step::Get, None) if code == 404 => self.create(),
+            (Step::ReleaseUpdate, None) if code == 409 => self.get(Step::ReleaseGet),
+            (Step::ReleaseUpdate, Some(_)) => self.end(),
+            (step, None) => self.fail(step),
         }
     }
 
+    /// The Lease was read: it is another's and valid, or it is written.
     fn judge(&mut self, lease: Value) {
-        if matches!(self.phase, Phase::Releasing { .. }) {
-            // The cached record says that it holds the lease; the fresh object only gives its resourceVersion.
-            self.observed = Some(lease);
-            return self.write();
+        let record = Record::of(&lease);
+        self.object = Some(lease);
+        if self.observed_raw.as_ref() != Some(&record.raw()) {
+            self.observed_raw = Some(record.raw());
+            self.observe(record.clone());
         }
-        let changed = self.observed.as_ref().is_none_or(|known| known["spec"] != lease["spec"]);
-        if changed {
-            self.observed_at = self.now;
+        if !record.holder.is_empty() && self.is_lease_valid() && !self.is_leader() {
+            return self.finish_try(false);
         }
-        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or("").to_owned();
-        let seconds = lease["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(0);
-        self.observed = Some(lease);
-        let valid = self.observed_at + Duration::from_secs(seconds) > self.now;
-        if !holder.is_empty() && holder != self.identity && valid {
-            return self.fail();
+        if self.is_leader() {
+            let Record { acquired, transitions, .. } = record;
+            self.update(Step::Update, Operation::Renew, Record { acquired, transitions, ..self.record() });
+        } else {
+            let transitions = record.transitions + 1;
+            self.update(Step::Update, Operation::Acquire, Record { transitions, ..self.record() });
         }
-        self.write();
     }
 
     fn succeed(&mut self, lease: Value) {
-        self.observed = Some(lease);
-        self.observed_at = self.now;
+        // What was written is what comes back.
+        self.observe(Record::of(&lease));
+        self.object = Some(lease);
+        self.finish_try(true);
+    }
+
+    fn fail(&mut self, step: Step) {
+        match step {
+            Step::Fast => self.get(Step::Get),
+            Step::Get | Step::Create | Step::Update => self.finish_try(false),
+            Step::ReleaseGet | Step::ReleaseUpdate => self.end(),
+        }
+    }
+
+    fn finish_try(&mut self, succeeded: bool) {
         match self.phase {
-            Phase::Acquiring => {
+            // The answer may be as late as it likes (U6).
+            Phase::Acquiring { .. } if succeeded => {
                 let version =
-                    self.observed.as_ref().and_then(|lease| lease["metadata"]["resourceVersion"].as_str());
+                    self.object.as_ref().and_then(|lease| lease["metadata"]["resourceVersion"].as_str());
                 let token = version.and_then(|text| text.parse().ok()).unwrap_or(0);
                 self.acts.extend([Act::StartWork { token }, Act::Told(Told::Started)]);
-                self.begin_cycle();
+                self.poll();
             }
-            Phase::Renewing { .. } => self.begin_cycle(),
-            Phase::Releasing { .. } => self.stop(),
-            Phase::Over => {}
+            // `JitterUntil` with a factor of 1.2, sliding.
+            Phase::Acquiring { .. } => {
+                self.phase = Phase::Acquiring { next: self.now + self.retry_period + self.spread };
+            }
+            Phase::Polling { .. } if succeeded => {
+                self.phase = Phase::Pausing { until: self.now + self.retry_period };
+            }
+            Phase::Polling { .. } | Phase::Pausing { .. } | Phase::Releasing { .. } | Phase::Over => {}
         }
     }
 
-    fn begin_cycle(&mut self) {
-        self.next_try = self.now + self.retry_period;
-        self.phase = Phase::Renewing { until: self.next_try + self.renew_deadline };
+    /// The renew deadline has passed: gives the lease back while the work goes on (U2), within another renew deadline.
+    fn lose(&mut self) {
+        self.drop_flight();
+        if self.options.release {
+            self.release(false);
+        } else {
+            self.end();
+        }
     }
 
-    fn fail(&mut self) {
+    /// The caller cancels, or its work has returned: the work is told, and not awaited (U7).
+    fn cancel(&mut self) {
         match self.phase {
-            Phase::Acquiring => self.next_try = self.now + self.retry_period + self.spread,
-            Phase::Renewing { .. } => self.next_try = self.now + self.retry_period,
-            Phase::Releasing { .. } => self.stop(),
-            Phase::Over => {}
+            Phase::Acquiring { .. } => {
+                self.drop_flight();
+                self.phase = Phase::Over;
+                self.acts.push(Act::Finish);
+            }
+            Phase::Pausing { .. } | Phase::Polling { .. } => {
+                self.drop_flight();
+                self.tell_work();
+                if self.options.release {
+                    self.release(true);
+                } else {
+                    self.phase = Phase::Over;
+                    self.acts.extend([Act::Told(Told::Stopped), Act::Finish]);
+                }
+            }
+            Phase::Releasing { deadline, cancelled: false } => {
+                self.tell_work();
+                self.phase = Phase::Releasing { deadline, cancelled: true };
+            }
+            Phase::Releasing { .. } | Phase::Over => {}
         }
     }
 
-    /// Gives the lease back while the work goes on, within another renew deadline.
-    fn release(&mut self) {
-        if let Some(flight) = self.flight.take() {
-            self.acts.push(Act::Abandon(flight.id));
-        }
-        self.phase = Phase::Releasing { until: self.now + self.renew_deadline };
-        self.get();
+    fn tell_work(&mut self) {
+        self.acts.extend([Act::StopWork { planned: true, duplicate: false }, Act::Told(Told::Stopping)]);
     }
 
-    fn stop(&mut self) {
+    fn release(&mut self, cancelled: bool) {
+        self.phase = Phase::Releasing { deadline: self.now + self.renew_deadline, cancelled };
+        self.acts.push(Act::Release);
+        self.get(Step::ReleaseGet);
+    }
+
+    /// Whose lease it is says the cached record; the fresh object gives its resourceVersion (U1).
+    fn try_release(&mut self, lease: Value) {
+        let transitions = Record::of(&lease).transitions;
+        self.object = Some(lease);
+        if !self.is_leader() {
+            return self.end();
+        }
+        self.try_wall.clone_from(&self.wall);
+        let record = Record { holder: String::new(), seconds: 1, transitions, ..self.record() };
+        self.update(Step::ReleaseUpdate, Operation::Release, record);
+    }
+
+    /// `Run` returns, and the process with it.
+    fn end(&mut self) {
+        self.drop_flight();
+        if self.leads() {
+            self.tell_work();
+        }
         self.phase = Phase::Over;
-        self.acts.extend([
-            Act::StopWork { planned: false, duplicate: false },
-            Act::Told(Told::Stopping),
-            Act::Told(Told::Stopped),
-            Act::Finish,
-        ]);
+        self.acts.extend([Act::Told(Told::Stopped), Act::Finish]);
     }
 
-    fn get(&mut self) {
-        let request = Request::get(self.path()).body(Vec::new());
-        self.send(Step::Get, Operation::Read, request);
+    fn drop_flight(&mut self) {
+        self.acts.extend(self.flight.take().map(|flight| Act::Abandon(flight.id)));
     }
 
-    fn write(&mut self) {
-        let (holder, operation) = match self.phase {
-            Phase::Releasing { .. } => ("", Operation::Release),
-            Phase::Renewing { .. } => (self.identity.as_str(), Operation::Renew),
-            Phase::Acquiring | Phase::Over => (self.identity.as_str(), Operation::Acquire),
-        };
-        let mut lease = self.observed.clone().unwrap_or_else(|| {
-            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                   "metadata": {"name": self.lease.name(), "namespace": self.lease.namespace()}, "spec": {}})
-        });
-        let transitions = lease["spec"]["leaseTransitions"].as_i64().unwrap_or(0);
-        if operation == Operation::Acquire && lease["spec"]["holderIdentity"] != json!(holder) {
-            lease["spec"]["leaseTransitions"] = json!(transitions + 1);
-            lease["spec"]["acquireTime"] = json!(self.wall);
+    /// A record of this candidate as of the present try.
+    fn record(&self) -> Record {
+        Record {
+            holder: self.identity.clone(),
+            seconds: self.lease_duration.as_secs(),
+            acquired: self.try_wall.clone(),
+            renewed: self.try_wall.clone(),
+            transitions: 0,
         }
-        let seconds = if holder.is_empty() { 1 } else { self.lease_duration.as_secs() };
-        lease["spec"]["leaseDurationSeconds"] = json!(seconds);
-        lease["spec"]["holderIdentity"] = json!(holder);
-        lease["spec"]["renewTime"] = json!(self.wall);
+    }
+
+    fn get(&mut self, step: Step) {
+        let request = Request::get(self.path()).body(Vec::new());
+        self.send(step, Operation::Read, request);
+    }
+
+    /// `Create`, a POST.
+    fn create(&mut self) {
+        let body = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": self.lease.name(), "namespace": self.lease.namespace()},
+            "spec": self.record().spec()});
+        let request = Request::post(self.collection()).header("content-type", "application/json");
+        let request = request.body(body.to_string().into_bytes());
+        self.send(Step::Create, Operation::Acquire, request);
+    }
+
+    /// `Update`, a PUT of the object as last got, with a new spec.
+    fn update(&mut self, step: Step, operation: Operation, record: Record) {
+        let Some(object) = &mut self.object else { return self.fail(step) };
+        object["spec"] = record.spec();
+        let body = object.to_string().into_bytes();
         let request = Request::put(self.path()).header("content-type", "application/json");
-        self.send(Step::Write, operation, request.body(lease.to_string().into_bytes()));
+        self.send(step, operation, request.body(body));
     }
 
     fn send(&mut self, step: Step, operation: Operation, request: http::Result<Request<Vec<u8>>>) {
         let id = self.next_id;
         self.next_id += 1;
-        self.flight = Some(Flight { id, step, until: self.now + self.renew_deadline / 2 });
+        let timeout = self.options.client_timeout.unwrap_or(HEALTH_CHECK);
+        self.flight = Some(Flight { id, step, until: self.now + timeout });
         let request = request.expect("a valid request");
         self.acts.push(Act::Send { id, request, fresh: false, operation });
     }
 
+    fn collection(&self) -> String {
+        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.lease.namespace())
+    }
+
     fn path(&self) -> String {
-        let (namespace, name) = (self.lease.namespace(), self.lease.name());
-        format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
+        format!("{}/{}", self.collection(), self.lease.name())
     }
 
     fn wake_after(&self) -> Option<Duration> {
-        let end = match self.phase {
-            Phase::Renewing { until } | Phase::Releasing { until } => Some(until),
-            Phase::Acquiring | Phase::Over => None,
+        let (next, deadline) = match self.phase {
+            Phase::Acquiring { next } => (next, None),
+            Phase::Pausing { until } => (until, None),
+            Phase::Polling { tick, deadline } => (tick, Some(deadline)),
+            Phase::Releasing { deadline, .. } => (deadline, Some(deadline)),
+            Phase::Over => return None,
         };
-        let next = self.flight.map_or(self.next_try, |flight| flight.until);
-        Some(end.map_or(next, |end| end.min(next)).saturating_sub(self.now))
+        let next = self.flight.map_or(next, |flight| flight.until);
+        Some(deadline.map_or(next, |deadline| deadline.min(next)).saturating_sub(self.now))
     }
 }
 
 impl Candidate for ClientGo {
     fn handle(&mut self, reading: Reading, chance: u64, happening: Happening) -> Turn {
-        // Go's monotonic clock stands still in suspend.
+        // Go's monotonic clock stands still in suspend (U11).
         self.now = reading.raw;
         self.wall = format!("{:.6}", reading.realtime);
         self.spread = self.retry_period * u32::try_from(chance % 1_200).unwrap_or(0) / 1_000;
         match happening {
             Happening::Answer(id, delivery) => self.hear(id, &delivery),
-            Happening::Stop | Happening::StepDown if matches!(self.phase, Phase::Renewing { .. }) => {
-                self.release();
-            }
-            _ => {}
+            Happening::Stop | Happening::StepDown | Happening::WorkEnded => self.cancel(),
+            Happening::Start
+            | Happening::Wake
+            | Happening::WatchOpened(_)
+            | Happening::WatchLine(..)
+            | Happening::WatchEnded(..) => {}
         }
         self.look();
         let leads = self.leads();
@@ -266,4 +439,31 @@ impl Candidate for ClientGo {
     }
 }
 
+impl Record {
+    fn of(lease: &Value) -> Self {
+        let spec = &lease["spec"];
+        let text = |field: &str| spec[field].as_str().unwrap_or("").to_owned();
+        Self {
+            holder: text("holderIdentity"),
+            seconds: spec["leaseDurationSeconds"].as_u64().unwrap_or(0),
+            acquired: text("acquireTime"),
+            renewed: text("renewTime"),
+            transitions: spec["leaseTransitions"].as_i64().unwrap_or(0),
+        }
+    }
+
+    fn raw(&self) -> Raw {
+        let second = |time: &str| time.split('.').next().unwrap_or("").to_owned();
+        (self.holder.clone(), self.seconds, second(&self.acquired), second(&self.renewed), self.transitions)
+    }
+
+    /// `LeaderElectionRecordToLeaseSpec`, which keeps nothing else.
+    fn spec(&self) -> Value {
+        json!({"holderIdentity": self.holder, "leaseDurationSeconds": self.seconds,
+            "acquireTime": self.acquired, "renewTime": self.renewed, "leaseTransitions": self.transitions})
+    }
+}
+
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
+/// `ReadIdleTimeout` and `PingTimeout` of apimachinery's HTTP/2 transport: a dead connection is noticed after this.
+const HEALTH_CHECK: Duration = Duration::from_secs(45);

@@ -8,12 +8,14 @@ mod records;
 mod term;
 mod time;
 
-use leasehold_election::{Config, Effects, Elector, Input, Reading};
+use leasehold_election::{Config, Effects, Elector, Input, Reading, TimingSettings};
 use serde::Serialize;
 
 use crate::clocks::ClockSight;
+use crate::controls::ControlKind;
 use crate::fault::FaultKind as F;
-use crate::plan::{Settings, tight};
+use crate::mixed::PeerFault;
+use crate::plan::{Mixed, Settings, tight};
 
 /// An adapter around the shipped elector that breaks one rule.
 pub(crate) trait Mutant: std::fmt::Debug {
@@ -119,6 +121,12 @@ mutants! {
         "L4", [Throttled WatchRefused], lease::RetryAfterIgnored;
     WatchTrusted, "While a watch is open nothing is read: its silence is believed.",
         "L1", [WatchSilent WatchBookmarks Killed Partition], lease::WatchTrusted::default();
+    PeerGraceIgnored, "A term of another election is free when its lease has ended, without the grace for its work.",
+        "B3", [Killed Partition], records::PeerGraceIgnored;
+    OldMarkBelieved, "The mark of an earlier term is taken for that of the present one.",
+        "B3", [Killed StepDown Partition], records::OldMarkBelieved;
+    ClearedIsReleased, "A term of ours that another election has cleared is taken as released.",
+        "B3", [Partition Frozen], records::ClearedIsReleased;
 }
 
 impl MutantKind {
@@ -127,6 +135,10 @@ impl MutantKind {
         let mut settings = directed(self.faults());
         match self {
             Self::RateIgnored => settings.timings = vec![tight(8, 100_000)],
+            Self::PeerGraceIgnored | Self::OldMarkBelieved => {
+                settings.mixed = beside(ControlKind::ClientGo, TimingSettings::default());
+            }
+            Self::ClearedIsReleased => return cleared(),
             // These faults break the contract.
             Self::MissingIsFree | Self::RestoreIgnored => settings.strict = false,
             Self::StoredDurationIgnored => {
@@ -137,6 +149,22 @@ impl MutantKind {
         }
         settings
     }
+}
+
+/// Every world is mixed: one or two of ours, and others of one kind.
+fn beside(kind: ControlKind, timing: TimingSettings) -> Mixed {
+    Mixed { permille: 1_000, ours: (1, 2), peers: (1, 2), kinds: vec![kind], timings: vec![timing] }
+}
+
+/// The worlds in which client-go clears a term of ours, with a second of ours that sees it.
+fn cleared() -> Settings {
+    let mut settings = PeerFault::ClearsAnother.settings();
+    settings.mixed.ours = (2, 2);
+    for stroke in &mut settings.script {
+        // The machine of the other election comes after those of ours.
+        stroke.machine *= 2;
+    }
+    settings
 }
 
 /// A quarter of an hour with a few faults, each often, and leaders that use nearly all of their lease.
@@ -151,6 +179,7 @@ pub(crate) fn directed(faults: Vec<F>) -> Settings {
         mixed_timings: false,
         broken_permille: 1_000,
         strict: true,
+        mixed: Mixed::none(),
         faults,
         ..Settings::default()
     }

@@ -1,6 +1,6 @@
 //! Mutants that do not believe what a record shows.
 
-use leasehold_election::{Delivery, Effects, Elector, Input, Reading};
+use leasehold_election::{Config, Delivery, Effects, Elector, Input, Reading};
 
 use super::Mutant;
 
@@ -16,6 +16,48 @@ impl Mutant for StoredDurationIgnored {
             let at = text.find(key)? + key.len();
             let digits = text[at..].bytes().take_while(u8::is_ascii_digit).count();
             Some(format!("{}{own}{}", &text[..at], &text[at + digits..]))
+        });
+        elector.handle(reading, chance, input)
+    }
+}
+
+/// Runs beside other elections as if there were none.
+#[derive(Debug)]
+pub(super) struct PeerGraceIgnored;
+
+impl Mutant for PeerGraceIgnored {
+    fn config(&self, config: Config) -> Config {
+        Config { peers: false, ..config }
+    }
+}
+
+/// Reads in every mark the transitions of the record.
+#[derive(Debug)]
+pub(super) struct OldMarkBelieved;
+
+impl Mutant for OldMarkBelieved {
+    fn handle(&mut self, elector: &mut Elector, reading: Reading, chance: u64, input: Input) -> Effects {
+        let input = rewrite(input, |text| {
+            let transitions = number_after(text, TRANSITIONS)?;
+            let mark = text.find(MARKED)? + MARKED.len();
+            let digits = number_after(text, MARKED)?;
+            Some(format!("{}{transitions}{}", &text[..mark], &text[mark + digits.len()..]))
+        });
+        elector.handle(reading, chance, input)
+    }
+}
+
+/// Reads in every record with an empty holder an acquire time that differs from the renew time, as ours leaves it.
+#[derive(Debug)]
+pub(super) struct ClearedIsReleased;
+
+impl Mutant for ClearedIsReleased {
+    fn handle(&mut self, elector: &mut Elector, reading: Reading, chance: u64, input: Input) -> Effects {
+        let input = rewrite(input, |text| {
+            let cleared = text.contains(EMPTY_HOLDER);
+            let at = text.find(ACQUIRED).filter(|_| cleared)? + ACQUIRED.len();
+            let year = text.get(at..at + 4)?;
+            Some(format!("{}1999{}", &text[..at], &text[at + year.len()..]))
         });
         elector.handle(reading, chance, input)
     }
@@ -46,6 +88,12 @@ impl Mutant for ForeignHolderIgnored {
     }
 }
 
+/// The digits that follow a key.
+fn number_after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let rest = &text[text.find(key)? + key.len()..];
+    Some(&rest[..rest.bytes().take_while(u8::is_ascii_digit).count()])
+}
+
 /// Changes what an answer or an event says.
 fn rewrite(input: Input, change: impl Fn(&str) -> Option<String>) -> Input {
     let changed = |body: &[u8]| change(std::str::from_utf8(body).ok()?).map(String::into_bytes);
@@ -63,3 +111,8 @@ fn rewrite(input: Input, change: impl Fn(&str) -> Option<String>) -> Input {
         input => input,
     }
 }
+
+const TRANSITIONS: &str = r#""leaseTransitions":"#;
+const MARKED: &str = r#""leasehold.dev/mark":""#;
+const ACQUIRED: &str = r#""acquireTime":""#;
+const EMPTY_HOLDER: &str = r#""holderIdentity":"""#;

@@ -16,6 +16,8 @@ pub(crate) struct Log {
     pub(crate) works: Vec<WorkLog>,
     pub(crate) applied: Vec<Applied>,
     pub(crate) register: RegisterCounts,
+    /// What leaders saw or did that must end their leadership.
+    pub(crate) signs: Vec<Sign>,
     /// Rules that were seen broken as it happened.
     pub(crate) violations: Vec<Violation>,
     pub(crate) matrix: BTreeMap<(FaultKind, Window), u64>,
@@ -33,9 +35,29 @@ pub(crate) struct Healed {
     pub(crate) stop_timeout: Duration,
 }
 
+/// Something that a leader was shown, or sent, by which it leads no more.
+#[derive(Clone, Debug)]
+pub(crate) struct Sign {
+    pub(crate) process: usize,
+    pub(crate) at: Nanos,
+    pub(crate) kind: SignKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignKind {
+    /// It was shown another holder.
+    OtherHolder,
+    /// It was shown that there is no Lease.
+    NoLease,
+    /// It began to give the lease back.
+    Releases,
+}
+
 /// One process from start to end.
 #[derive(Debug)]
 pub(crate) struct ProcessLog {
+    pub(crate) machine: usize,
+    pub(crate) identity: String,
     pub(crate) begin: Nanos,
     pub(crate) end: Option<Nanos>,
     /// While it was stopped, nothing of it ran.
@@ -45,7 +67,7 @@ pub(crate) struct ProcessLog {
 
 impl ProcessLog {
     pub(crate) fn new(begin: Nanos) -> Self {
-        Self { begin, end: None, frozen: Vec::new(), told: Vec::new() }
+        Self { machine: 0, identity: String::new(), begin, end: None, frozen: Vec::new(), told: Vec::new() }
     }
 }
 

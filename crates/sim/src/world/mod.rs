@@ -31,9 +31,11 @@ use crate::plan::{CandidatePlan, Plan};
 use crate::queue::Queue;
 use crate::trace::Trace;
 use inject::{Armed, Episode};
-pub(crate) use log::{Applied, Log, ProcessLog, RegisterCounts, Violation, Window, WorkLog};
 #[cfg(test)]
-pub(crate) use log::{Healed, Lease, TermLog};
+pub(crate) use log::Healed;
+pub(crate) use log::{
+    Applied, Lease, Log, ProcessLog, RegisterCounts, Sign, SignKind, TermLog, Violation, Window, WorkLog,
+};
 use network::Flight;
 use process::Process;
 use servers::Servers;
@@ -209,17 +211,25 @@ impl World {
             return;
         }
         let process = self.processes.len();
-        let reading = self.machines[machine].clocks.seen(self.variant.sight(), self.now);
+        let peer = self.plan.candidates[machine].peer;
+        let variant = peer.map_or(self.variant, Variant::Control);
+        let reading = self.machines[machine].clocks.seen(variant.sight(), self.now);
         let secret = leasehold_election::Secret::from_random(self.chance.bytes());
         let config = self.plan.candidates[machine].config(machine, &secret);
         let identity = config.identity.as_str().to_owned();
-        let candidate = self.variant.make(config, reading);
+        let candidate = variant.make(config, reading);
+        let log = ProcessLog { machine, identity: identity.clone(), ..ProcessLog::new(self.now) };
         self.processes.push(Process::new(machine, identity, candidate));
         self.machines[machine].process = Some(process);
         self.machines[machine].incarnations += 1;
-        self.log.processes.push(ProcessLog::new(self.now));
+        self.log.processes.push(log);
         self.trace.note(self.now, process, "starts on machine", machine as u64);
         self.step(process, crate::candidate::Happening::Start);
+    }
+
+    /// Whether a process runs another election than ours.
+    fn is_peer(&self, process: usize) -> bool {
+        self.plan.candidates[self.processes[process].machine].peer.is_some()
     }
 
     fn finish(mut self) -> Outcome {
@@ -253,6 +263,12 @@ impl CandidatePlan {
     fn config(&self, machine: usize, secret: &leasehold_election::Secret) -> leasehold_election::Config {
         use leasehold_election::{Config, Identity, LeaseName};
         let identity = match &self.identity {
+            None if self.peer.is_some() => {
+                // As client-go's components name themselves: the host's name and a random text.
+                let (text, _) = secret.reveal().split_at(12);
+                Identity::explicit(&format!("peer-{machine}_{text}"), secret)
+                    .expect("a name is no empty identity")
+            }
             Some(text) => Identity::explicit(text, secret).expect("a name is no empty identity"),
             None => Identity::of_process(&format!("db-{machine}"), None, secret),
         };

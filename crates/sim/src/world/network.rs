@@ -12,6 +12,7 @@ use super::{Event, LEASE, NEVER, World, words};
 use crate::candidate::Happening;
 use crate::clocks::after;
 use crate::fault::FaultKind;
+use crate::script::StrokeOutcome;
 
 /// A request on its way, or its answer.
 #[derive(Debug)]
@@ -63,9 +64,11 @@ impl World {
         self.next_flight += 1;
         self.log.requests += 1;
         let window = self.window_of(operation);
-        self.check_quiet(process, operation);
-        if *request.method() == http::Method::PUT {
-            self.check_creation(process);
+        if !self.is_peer(process) {
+            self.check_quiet(process, operation);
+            if *request.method() == http::Method::PUT {
+                self.check_creation(process);
+            }
         }
         self.trace.note(self.now, process, send_word(operation), flight);
         self.trace.explain(|| words::of_request(&request));
@@ -95,6 +98,12 @@ impl World {
         let (out, back) = (self.latency(), self.latency());
         let mut arrival = after(self.now, out);
         let mut fate = Fate::Answered { back };
+        match self.stroke_on(flight) {
+            Some(StrokeOutcome::Lost) => arrival = NEVER,
+            Some(StrokeOutcome::RequestHeld(held)) => arrival = after(self.now, held),
+            Some(StrokeOutcome::AnswerHeld(held)) => fate = Fate::Answered { back: held },
+            None => {}
+        }
         for kind in self.faults_on(process) {
             match self.effect_of(kind, writes) {
                 Effect::None => continue,
@@ -127,6 +136,14 @@ impl World {
         if arrival != NEVER {
             self.queue.plan(arrival, Event::Arrive { flight, again: false });
         }
+    }
+
+    fn stroke_on(&self, flight: u64) -> Option<StrokeOutcome> {
+        let Flight { process, operation, .. } = &self.flights[&flight];
+        let machine = self.processes[*process].machine;
+        let elapsed = Duration::from_nanos(self.now.0);
+        let mut strokes = self.plan.script.iter();
+        Some(strokes.find(|stroke| stroke.strikes(machine, elapsed, *operation))?.outcome)
     }
 
     fn fail_at_once(&mut self, flight: u64, kind: FaultKind) {
@@ -193,7 +210,9 @@ impl World {
         {
             self.log.renewals += u64::from(operation == Operation::Renew);
             let applied = Applied { at: self.now, process, operation, before, after: changed };
-            self.check_applied(&applied);
+            if !self.is_peer(process) {
+                self.check_applied(&applied);
+            }
             self.log.applied.push(applied);
             if operation == Operation::Acquire {
                 self.spring_acquire_traps(process);

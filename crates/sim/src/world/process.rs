@@ -6,7 +6,7 @@ use std::time::Duration;
 use leasehold_election::{Limits, Reading};
 use leasehold_history::Nanos;
 
-use super::log::{TermLog, Violation};
+use super::log::{Sign, SignKind, TermLog, Violation};
 use super::work::Work;
 use super::{Event, NEVER, WAKE_LATE, World};
 use crate::candidate::{Act, Candidate, Happening, Told, Turn};
@@ -168,8 +168,15 @@ impl World {
         if !self.processes[process].alive {
             return false;
         }
+        let knew_missing = self.processes[process].missing_since.is_some();
         self.note_sight(process, &happening);
+        if !knew_missing && self.processes[process].missing_since.is_some() {
+            self.note_sign(process, SignKind::NoLease);
+        }
         let foreign = self.shows_another_holder(process, &happening);
+        if foreign {
+            self.note_sign(process, SignKind::OtherHolder);
+        }
         let now = self.reading(process);
         let chance = self.chance.number();
         let Turn { acts, wake_after, limits, says_leader } =
@@ -183,7 +190,9 @@ impl World {
                 act => self.carry_out(process, act, now, limits),
             }
         }
-        self.check_step(process, limits, says_leader, foreign);
+        if !self.is_peer(process) {
+            self.check_step(process, limits, says_leader, foreign);
+        }
         let kill_in = if kill { Some(Duration::ZERO) } else { limits.kill_in };
         let has_work = self.processes[process].work.is_some();
         self.arm_watchdog(process, now, kill_in.filter(|_| has_work));
@@ -192,6 +201,12 @@ impl World {
             self.end_process(process, "finishes");
         }
         says_leader
+    }
+
+    fn note_sign(&mut self, process: usize, kind: SignKind) {
+        if self.processes[process].leads_at(self.now) {
+            self.log.signs.push(Sign { process, at: self.now, kind });
+        }
     }
 
     fn carry_out(&mut self, process: usize, act: Act, now: Reading, limits: Limits) {
@@ -215,6 +230,7 @@ impl World {
                 self.end_belief(process);
                 self.stop_work(process);
             }
+            Act::Release => self.note_sign(process, SignKind::Releases),
             Act::Told(told) => self.tell(process, told),
             Act::KillWork | Act::Finish => {}
         }
