@@ -7,11 +7,15 @@
 //! that are compared by the second (U10), a clock that stands still in suspend (U11). What it leaves out: the coordinated
 //! election, and the tries that the REST client makes again by itself after a Retry-After.
 
+mod record;
+mod requests;
+
 use std::time::Duration;
 
-use http::Request;
 use leasehold_election::{Config, Delivery, LeaseName, Operation, Reading};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use record::{Raw, Record};
 
 use super::leads_for;
 use crate::candidate::{Act, Candidate, Happening, Told, Turn};
@@ -52,19 +56,6 @@ pub(super) struct ClientGo {
     try_now: Duration,
     try_wall: String,
 }
-
-/// `LeaderElectionRecord`.
-#[derive(Clone, Debug, Default)]
-struct Record {
-    holder: String,
-    seconds: u64,
-    acquired: String,
-    renewed: String,
-    transitions: i64,
-}
-
-/// A record as it is compared: its JSON, in which times have whole seconds (U10).
-type Raw = (String, u64, String, String, i64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -359,47 +350,6 @@ impl ClientGo {
         }
     }
 
-    fn get(&mut self, step: Step) {
-        let request = Request::get(self.path()).body(Vec::new());
-        self.send(step, Operation::Read, request);
-    }
-
-    /// `Create`, a POST.
-    fn create(&mut self) {
-        let body = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": {"name": self.lease.name(), "namespace": self.lease.namespace()},
-            "spec": self.record().spec()});
-        let request = Request::post(self.collection()).header("content-type", "application/json");
-        let request = request.body(body.to_string().into_bytes());
-        self.send(Step::Create, Operation::Acquire, request);
-    }
-
-    /// `Update`, a PUT of the object as last got, with a new spec.
-    fn update(&mut self, step: Step, operation: Operation, record: Record) {
-        let Some(object) = &mut self.object else { return self.fail(step) };
-        object["spec"] = record.spec();
-        let body = object.to_string().into_bytes();
-        let request = Request::put(self.path()).header("content-type", "application/json");
-        self.send(step, operation, request.body(body));
-    }
-
-    fn send(&mut self, step: Step, operation: Operation, request: http::Result<Request<Vec<u8>>>) {
-        let id = self.next_id;
-        self.next_id += 1;
-        let timeout = self.options.client_timeout.unwrap_or(HEALTH_CHECK);
-        self.flight = Some(Flight { id, step, until: self.now + timeout });
-        let request = request.expect("a valid request");
-        self.acts.push(Act::Send { id, request, fresh: false, operation });
-    }
-
-    fn collection(&self) -> String {
-        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.lease.namespace())
-    }
-
-    fn path(&self) -> String {
-        format!("{}/{}", self.collection(), self.lease.name())
-    }
-
     fn wake_after(&self) -> Option<Duration> {
         let (next, deadline) = match self.phase {
             Phase::Acquiring { next } => (next, None),
@@ -439,31 +389,7 @@ impl Candidate for ClientGo {
     }
 }
 
-impl Record {
-    fn of(lease: &Value) -> Self {
-        let spec = &lease["spec"];
-        let text = |field: &str| spec[field].as_str().unwrap_or("").to_owned();
-        Self {
-            holder: text("holderIdentity"),
-            seconds: spec["leaseDurationSeconds"].as_u64().unwrap_or(0),
-            acquired: text("acquireTime"),
-            renewed: text("renewTime"),
-            transitions: spec["leaseTransitions"].as_i64().unwrap_or(0),
-        }
-    }
-
-    fn raw(&self) -> Raw {
-        let second = |time: &str| time.split('.').next().unwrap_or("").to_owned();
-        (self.holder.clone(), self.seconds, second(&self.acquired), second(&self.renewed), self.transitions)
-    }
-
-    /// `LeaderElectionRecordToLeaseSpec`, which keeps nothing else.
-    fn spec(&self) -> Value {
-        json!({"holderIdentity": self.holder, "leaseDurationSeconds": self.seconds,
-            "acquireTime": self.acquired, "renewTime": self.renewed, "leaseTransitions": self.transitions})
-    }
-}
-
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
-/// `ReadIdleTimeout` and `PingTimeout` of apimachinery's HTTP/2 transport: a dead connection is noticed after this.
-const HEALTH_CHECK: Duration = Duration::from_secs(45);
+
+#[cfg(test)]
+mod tests;
