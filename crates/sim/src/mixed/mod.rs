@@ -185,3 +185,142 @@ fn leads_on(log: &Log, process: usize, at: Nanos) -> bool {
 }
 
 const STEP_DOWN: std::time::Duration = std::time::Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::{ProcessLog, Sign, WorkLog};
+
+    const OURS: usize = 0;
+    const PEER: usize = 1;
+
+    /// One of ours, #0, and client-go, #1, both with a lease duration of 15 s.
+    fn plan() -> Plan {
+        Plan::draw(1, &PeerFault::ReleasesBeforeItStops.settings())
+    }
+
+    fn log() -> Log {
+        let process =
+            |machine| ProcessLog { machine, identity: format!("#{machine}"), ..ProcessLog::new(Nanos(0)) };
+        Log { processes: vec![process(OURS), process(PEER)], ..Log::default() }
+    }
+
+    fn at(seconds: f64) -> Nanos {
+        after(Nanos(0), std::time::Duration::from_secs_f64(seconds))
+    }
+
+    fn term(process: usize, begin: f64, end: f64) -> TermLog {
+        TermLog { process, token: 7, begin: at(begin), end: at(end) }
+    }
+
+    fn lease(holder: &str, seconds: f64) -> Lease {
+        let renewed = jiff::Timestamp::from_millisecond(1_767_225_600_000).unwrap();
+        let renewed = renewed + std::time::Duration::from_secs_f64(seconds);
+        Lease {
+            uid: "u".to_owned(),
+            version: 7,
+            holder: holder.to_owned(),
+            transitions: Some(3),
+            acquire_time: None,
+            renew_time: Some(format!("{renewed:.6}")),
+            seconds: Some(15),
+            marked: holder == "#0",
+            strategy: false,
+        }
+    }
+
+    /// A write of a process at a second, which found this lease.
+    fn write(process: usize, operation: Operation, seconds: f64, before: Lease) -> Applied {
+        let holder = if operation == Operation::Release { String::new() } else { format!("#{process}") };
+        Applied { at: at(seconds), process, operation, before: Some(before), after: lease(&holder, seconds) }
+    }
+
+    fn broken(log: &Log, rule: fn(&Ledger<'_>) -> Vec<Violation>) -> usize {
+        let plan = plan();
+        rule(&Ledger::new(&plan, log)).len()
+    }
+
+    #[test]
+    fn two_leaders_that_no_fault_of_others_explains_break_b1() {
+        let mut log = log();
+        log.terms = vec![term(PEER, 10.0, 30.0), term(OURS, 22.0, 36.0)];
+        log.applied = vec![
+            write(PEER, Operation::Acquire, 10.0, lease("", 0.0)),
+            write(PEER, Operation::Renew, 20.0, lease("#1", 10.0)),
+            write(OURS, Operation::Acquire, 22.0, lease("", 1.0)),
+        ];
+        assert_eq!(broken(&log, b1_no_overlap_of_ours_making), 1);
+        assert_eq!((blame(&plan(), &log).ours, blame(&plan(), &log).peers), (1, 0));
+        log.signs = vec![Sign { process: PEER, at: at(21.0), kind: SignKind::Releases }];
+        assert_eq!(broken(&log, b1_no_overlap_of_ours_making), 0);
+    }
+
+    #[test]
+    fn a_fault_of_another_is_no_excuse_for_one_of_ours() {
+        let mut log = log();
+        log.terms = vec![term(OURS, 10.0, 40.0), term(PEER, 30.0, 50.0)];
+        log.applied = vec![
+            write(OURS, Operation::Acquire, 10.0, lease("", 0.0)),
+            write(PEER, Operation::Acquire, 30.0, lease("#0", 10.0)),
+        ];
+        assert_eq!(broken(&log, b1_no_overlap_of_ours_making), 1, "ours leads past its lease");
+        log.applied.insert(1, write(OURS, Operation::Renew, 29.0, lease("#0", 10.0)));
+        log.terms[0].begin = at(29.0);
+        assert_eq!(broken(&log, b1_no_overlap_of_ours_making), 0, "a live lease was taken");
+    }
+
+    #[test]
+    fn leading_or_working_past_the_lease_or_after_its_release_breaks_b2() {
+        let mut log = log();
+        log.applied = vec![write(OURS, Operation::Acquire, 10.0, lease("", 0.0))];
+        log.terms = vec![term(OURS, 10.0, 24.8)];
+        assert_eq!(broken(&log, b2_leads_no_longer_than_the_lease), 0);
+        log.terms[0].end = at(24.9);
+        assert_eq!(broken(&log, b2_leads_no_longer_than_the_lease), 1);
+        log.terms[0].end = at(21.0);
+        log.works = vec![WorkLog { process: OURS, begin: at(10.0), end: at(24.9) }];
+        assert_eq!(broken(&log, b2_leads_no_longer_than_the_lease), 1);
+        log.works.clear();
+        log.applied.push(write(OURS, Operation::Release, 20.0, lease("#0", 10.0)));
+        assert_eq!(broken(&log, b2_leads_no_longer_than_the_lease), 1);
+    }
+
+    #[test]
+    fn acquiring_what_is_not_free_breaks_b3_and_other_elections_get_more_time() {
+        let mut log = log();
+        let acquires = |seconds, before| write(OURS, Operation::Acquire, seconds, before);
+        log.applied =
+            vec![write(PEER, Operation::Acquire, 10.0, lease("", 0.0)), acquires(32.2, lease("#1", 10.0))];
+        assert_eq!(broken(&log, b3_acquires_only_what_is_free), 1);
+        log.applied[1].at = at(32.3);
+        assert_eq!(broken(&log, b3_acquires_only_what_is_free), 0);
+        // A term of ours that client-go has cleared.
+        log.applied =
+            vec![write(PEER, Operation::Release, 10.0, lease("#0", 9.0)), acquires(24.8, lease("", 10.0))];
+        assert_eq!(broken(&log, b3_acquires_only_what_is_free), 1);
+        log.applied[1].at = at(24.9);
+        assert_eq!(broken(&log, b3_acquires_only_what_is_free), 0);
+    }
+
+    #[test]
+    fn leading_on_at_the_sight_of_another_holder_breaks_b4() {
+        let mut log = log();
+        log.signs = vec![Sign { process: OURS, at: at(20.0), kind: SignKind::OtherHolder }];
+        log.terms = vec![term(OURS, 10.0, 20.010)];
+        assert_eq!(broken(&log, b4_stops_at_the_sight_of_another), 0);
+        log.terms[0].end = at(20.011);
+        assert_eq!(broken(&log, b4_stops_at_the_sight_of_another), 1);
+    }
+
+    #[test]
+    fn a_renewal_that_looks_unchanged_by_the_second_breaks_b5() {
+        let mut log = log();
+        log.applied = vec![
+            write(OURS, Operation::Acquire, 10.1, lease("", 0.0)),
+            write(OURS, Operation::Renew, 11.0, lease("#0", 10.1)),
+        ];
+        assert_eq!(broken(&log, b5_renewals_are_seen_by_the_second), 0);
+        log.applied[1] = write(OURS, Operation::Renew, 10.9, lease("#0", 10.1));
+        assert_eq!(broken(&log, b5_renewals_are_seen_by_the_second), 1);
+    }
+}
