@@ -39,9 +39,8 @@ pub(crate) fn property(bytes: &[u8]) {
 
 /// What is written down of a kept example.
 pub(crate) fn outcome(bytes: &[u8]) -> String {
-    let request = match read(bytes) {
-        Some(request) => request,
-        None => return "no request".to_owned(),
+    let Some(request) = read(bytes) else {
+        return "no request".to_owned();
     };
     let mut world = World::new();
     if !Store::is_watch(&request) {
