@@ -202,10 +202,12 @@ impl WatchEvent {
     /// A version of the Lease in just the form in which API servers write it, read in one pass; none if it is anything
     /// else. Nearly all events are such.
     fn parse_usual(line: &[u8]) -> Option<Self> {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let added = || line.strip_prefix(br#"{"type":"ADDED","object":"#);
-        let object = line.strip_prefix(br#"{"type":"MODIFIED","object":"#).or_else(added)?;
-        Record::parse(object.strip_suffix(b"}")?).ok().map(Self::Lease)
+        // What is skipped is not looked at, and might be no text at all.
+        let line = str::from_utf8(line).ok()?;
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let added = || line.strip_prefix(r#"{"type":"ADDED","object":"#);
+        let object = line.strip_prefix(r#"{"type":"MODIFIED","object":"#).or_else(added)?;
+        Record::parse(object.strip_suffix('}')?.as_bytes()).ok().map(Self::Lease)
     }
 
     fn parse_any(lease: &LeaseName, line: &[u8]) -> Self {
