@@ -22,12 +22,14 @@
 mod report;
 mod samples;
 mod time;
+mod timeline;
 
 use std::collections::BTreeMap;
 
 pub use report::{ClassReport, Overlap, Report, TokenFault, Vacuum};
 pub use samples::Sample;
 pub use time::{Nanos, Span};
+pub use timeline::{Note, NoteKind, Timeline};
 
 /// Whose election a candidate runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
