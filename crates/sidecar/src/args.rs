@@ -241,7 +241,10 @@ pub enum LogFormat {
 }
 
 /// Reads `15s`, `1m30s`, `500ms`, or a whole number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// If it is none of these, with what to write.
+pub fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
     }

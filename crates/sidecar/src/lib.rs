@@ -13,7 +13,7 @@ mod http;
 mod kubeconfig;
 mod run;
 
-pub use args::{Args, CheckArgs, Cli, Command, LogFormat, OnLost};
+pub use args::{Args, CheckArgs, Cli, Command, LogFormat, OnLost, duration};
 pub use config::Config;
 pub use done::AppDone;
 pub use exec::part;

@@ -8,7 +8,7 @@ use crate::fault::FaultKind;
 use crate::judge;
 use crate::mixed::{self, PeerFault};
 use crate::plan::{Class, Plan};
-use crate::runs::RENEWALS_MIN;
+use crate::runs::{RENEWALS_MIN, judged};
 use crate::world::{Log, Outcome, RegisterCounts, Window};
 
 /// The sum of many worlds. It does not depend on the order in which they ran.
@@ -62,8 +62,9 @@ pub struct SimReport {
     pub matrix: BTreeMap<FaultKind, BTreeMap<&'static str, u64>>,
 }
 
-impl SimReport {
-    pub(crate) fn new() -> Self {
+impl Default for SimReport {
+    /// Of no world.
+    fn default() -> Self {
         let windows = || Window::ALL.map(|window| (window.name(), 0)).into();
         Self {
             api_version: "leasehold.dev/v1",
@@ -90,11 +91,13 @@ impl SimReport {
             matrix: FaultKind::ALL.iter().map(|&kind| (kind, windows())).collect(),
         }
     }
+}
 
+impl SimReport {
     pub(crate) fn add(&mut self, outcome: &Outcome) {
+        let (history, violations) = judged(outcome);
         let Outcome { plan, log, .. } = outcome;
-        let history = judge::history(plan, log);
-        let violations = judge::violations(plan, log, &history);
+        let history = history.judge();
         let terms = log.terms.len() as u64;
         self.worlds += 1;
         self.void_worlds += u64::from(terms == 0 || log.renewals < RENEWALS_MIN);
@@ -105,7 +108,7 @@ impl SimReport {
         self.add_blame(plan, log);
         self.violations += violations.len() as u64;
         if let Some(first) = violations.first() {
-            self.failures.insert(plan.seed, format!("{} at {}: {}", first.rule, first.at, first.what));
+            self.failures.insert(plan.seed, first.to_string());
         }
         self.terms += terms;
         self.hand_overs += terms.saturating_sub(1);

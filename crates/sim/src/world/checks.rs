@@ -47,14 +47,14 @@ impl World {
     ) {
         let leads = limits.lead_for.is_some();
         if saw_another_holder && leads {
-            self.violate("S10", format!("process {process} saw another holder, and leads on"));
+            self.violate("S10", format!("#{process} saw another holder, and leads on"));
         }
         if says_leader && !leads {
-            self.violate("S11", format!("process {process} says leader without leading"));
+            self.violate("S11", format!("#{process} says leader without leading"));
         }
         let told = self.log.processes[process].told.last();
         if leads && matches!(told, Some(Told::Stopping | Told::Stopped) | None) {
-            self.violate("S9", format!("process {process} leads outside of a term"));
+            self.violate("S9", format!("#{process} leads outside of a term"));
         }
     }
 
@@ -66,7 +66,7 @@ impl World {
             (Operation::Renew | Operation::Release, Some(before)) => {
                 let own = before.holder == identity && before.transitions == after.transitions;
                 if !own {
-                    let what = format!("{operation} of {identity} changed the record of {:?}", before.holder);
+                    let what = format!("{operation} of #{process} changed the record of {:?}", before.holder);
                     self.violate("S6", what);
                 }
             }
@@ -79,7 +79,7 @@ impl World {
         let twins = self.plan.candidates.iter().any(|candidate| candidate.identity.is_some());
         let edited = self.log.matrix.keys().any(|(kind, _)| kind.target() == Target::Lease);
         if !twins && !edited {
-            self.violate("L2", format!("process {process} took its own renewal for another's"));
+            self.violate("L2", format!("#{process} took its own renewal for another's"));
         }
     }
 
@@ -102,7 +102,7 @@ impl World {
     pub(super) fn check_quiet(&mut self, process: usize, operation: Operation) {
         match operation {
             Operation::Read if self.now < self.processes[process].quiet_until => {
-                self.violate("L4", format!("process {process} reads sooner than Retry-After allows"));
+                self.violate("L4", format!("#{process} reads sooner than Retry-After allows"));
             }
             // After a write there is something new to learn.
             Operation::Acquire => self.processes[process].quiet_until = self.now,
@@ -143,7 +143,7 @@ impl World {
         let since = self.processes[process].missing_since;
         let waited = since.map_or(0, |since| u128::from(self.now.since(since).0));
         if waited < wait {
-            self.violate("S7", format!("process {process} creates the Lease without having waited"));
+            self.violate("S7", format!("#{process} creates the Lease without having waited"));
         }
     }
 }

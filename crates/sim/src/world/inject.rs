@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leasehold_history::Nanos;
 
-use super::log::{Healed, Window};
+use super::log::{EpisodeLog, Healed, Window};
 use super::{Event, World};
 use crate::candidate::Happening;
 use crate::clocks::after;
@@ -92,7 +92,12 @@ impl World {
             return;
         }
         let machine = target.unwrap_or_else(|| self.chance.index(self.machines.len()));
-        self.trace.note(self.now, machine, "suffers", 0);
+        match kind.target() {
+            Target::Servers | Target::Lease => self.trace.note_all(self.now, SUFFERS),
+            Target::Path | Target::Watch | Target::Machine | Target::Process => {
+                self.trace.note_machine(self.now, machine, SUFFERS);
+            }
+        }
         self.trace.explain(|| kind.name().to_owned());
         match kind.target() {
             Target::Path => self.begin_episode(kind, Some(machine), None),
@@ -115,12 +120,23 @@ impl World {
         self.next_episode += 1;
         let permille = self.chance.pick(&[1_000, 1_000, 500, 200]);
         self.episodes.push(Episode { id, kind, machine, server, permille });
+        self.log.episodes.push(EpisodeLog { id, kind, machine, permille, begin: self.now, end: None });
+        if permille < 1_000 {
+            self.trace.explain(|| format!("{} % of requests", permille / 10));
+        }
         let lasts = self.chance.spread(Duration::from_millis(200), Duration::from_secs(120));
         self.queue.plan(after(self.now, lasts), Event::EpisodeEnds(id));
     }
 
     pub(super) fn end_episode(&mut self, id: u64) {
         self.episodes.retain(|episode| episode.id != id);
+        self.note_episode_end(|episode| episode.id == id);
+    }
+
+    fn note_episode_end(&mut self, ends: impl Fn(&EpisodeLog) -> bool) {
+        let now = self.now;
+        let open = self.log.episodes.iter_mut().filter(|episode| episode.end.is_none() && ends(episode));
+        open.for_each(|episode| episode.end = Some(now));
     }
 
     fn strike_servers(&mut self, kind: FaultKind) {
@@ -163,12 +179,14 @@ impl World {
     fn restore_store(&mut self) {
         match self.servers.backup.take() {
             Some((store, lease)) => {
+                self.trace.explain(|| "the backup is put back".to_owned());
                 self.count(FaultKind::StoreRestored, self.calm_window());
                 self.servers.store = store;
                 self.servers.lease = lease;
                 self.streams_of_server(None).into_iter().for_each(|stream| self.end_stream(stream));
             }
             None => {
+                self.trace.explain(|| "a backup is taken".to_owned());
                 self.servers.backup = Some((self.servers.store.clone(), self.servers.lease.clone()));
                 let at = after(self.now, self.chance.millis(1_000, 120_000));
                 self.queue.plan(at, Event::Strike(FaultKind::StoreRestored));
@@ -211,6 +229,7 @@ impl World {
         let prefers_leader = self.chance.happens(600);
         let Some(process) = leader.filter(|_| prefers_leader).or(own) else { return };
         self.count_now(kind, self.processes[process].machine);
+        self.trace.explain(|| format!("#{process}"));
         match kind {
             FaultKind::Killed | FaultKind::KilledAtAcquire => self.end_process(process, "is killed"),
             FaultKind::StoppedGracefully => self.command(process, Happening::Stop),
@@ -236,9 +255,10 @@ impl World {
 
     /// All faults end, but for what is on its way and for watches that are silent.
     pub(super) fn heal(&mut self) {
-        self.trace.note(self.now, 0, "all faults end", 0);
+        self.trace.note_all(self.now, "all faults end");
         self.healed = true;
         self.episodes.clear();
+        self.note_episode_end(|_| true);
         self.armed.clear();
         self.servers.stalled_until = self.now;
         let now = self.now;
@@ -307,6 +327,9 @@ impl World {
     pub(super) fn cure_half_open(&mut self, machine: usize) {
         self.episodes
             .retain(|episode| episode.kind != FaultKind::HalfOpen || episode.machine != Some(machine));
+        self.note_episode_end(|episode| {
+            episode.kind == FaultKind::HalfOpen && episode.machine == Some(machine)
+        });
     }
 
     pub(super) fn lag_of(&mut self, server: usize) -> Duration {
@@ -334,5 +357,6 @@ impl World {
 
 const GONE: &[u8] =
     br#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old resource version"}}"#;
+const SUFFERS: &str = "suffers";
 /// A trap that was not sprung is taken away.
 const TRAP_LASTS: Duration = Duration::from_secs(300);

@@ -1,6 +1,6 @@
 //! What really happened in a world, in true time, for the judges. No candidate ever sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use leasehold_election::Operation;
@@ -16,6 +16,8 @@ pub(crate) struct Log {
     pub(crate) works: Vec<WorkLog>,
     pub(crate) applied: Vec<Applied>,
     pub(crate) register: RegisterCounts,
+    /// Faults that lasted, in the order in which they began.
+    pub(crate) episodes: Vec<EpisodeLog>,
     /// What leaders saw or did that must end their leadership.
     pub(crate) signs: Vec<Sign>,
     /// Rules that were seen broken as it happened.
@@ -24,6 +26,19 @@ pub(crate) struct Log {
     pub(crate) requests: u64,
     pub(crate) renewals: u64,
     pub(crate) healed: Option<Healed>,
+}
+
+/// A fault that lasted.
+#[derive(Clone, Debug)]
+pub(crate) struct EpisodeLog {
+    pub(crate) id: u64,
+    pub(crate) kind: FaultKind,
+    /// `None` for all.
+    pub(crate) machine: Option<usize>,
+    /// Of a thousand requests, how many it struck.
+    pub(crate) permille: u64,
+    pub(crate) begin: Nanos,
+    pub(crate) end: Option<Nanos>,
 }
 
 /// The state of affairs when all faults ended.
@@ -139,11 +154,29 @@ pub(crate) struct RegisterCounts {
 }
 
 /// A rule that was broken.
-#[derive(Clone, Debug)]
-pub(crate) struct Violation {
-    pub(crate) rule: &'static str,
-    pub(crate) at: Nanos,
-    pub(crate) what: String,
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Violation {
+    /// Its name in the documentation.
+    pub rule: &'static str,
+    /// When, in true time since the world began; zero where no instant can be named.
+    #[serde(rename = "at_ns")]
+    pub at: Nanos,
+    /// How, in words that name processes by their numbers.
+    pub what: String,
+}
+
+impl Violation {
+    /// The processes that it speaks of.
+    pub(crate) fn processes(&self) -> BTreeSet<usize> {
+        let words = self.what.split([' ', ',', ';']);
+        words.filter_map(|word| word.strip_prefix('#')?.parse().ok()).collect()
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {}: {}", self.rule, self.at, self.what)
+    }
 }
 
 /// What was under way when a fault struck.

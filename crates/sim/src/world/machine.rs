@@ -58,6 +58,7 @@ impl World {
                 let step = self.chance.spread(Duration::from_millis(10), most).as_nanos();
                 let step = i64::try_from(step).unwrap_or(hour);
                 let step = if kind == FaultKind::WallBack { -step } else { step };
+                self.trace.explain(|| format!("by {} ms", step / 1_000_000));
                 self.change_clocks(machine, |clocks, now| clocks.step_wall(now, step));
             }
             FaultKind::WallTo1970 => {
@@ -69,6 +70,7 @@ impl World {
             _ => {
                 let most = if kind == FaultKind::RateChange { error } else { 1_000_000 };
                 let (raw, boottime) = (self.chance.either_way(most), self.chance.either_way(most));
+                self.trace.explain(|| format!("RAW {raw:+} ppm, BOOTTIME {boottime:+} ppm"));
                 self.change_clocks(machine, |clocks, now| clocks.set_rates(now, raw, boottime));
             }
         }

@@ -29,12 +29,13 @@ use crate::chance::Chance;
 use crate::clocks::{Clocks, after};
 use crate::plan::{CandidatePlan, Plan};
 use crate::queue::Queue;
-use crate::trace::Trace;
+use crate::trace::{Happened, Named, Trace};
 use inject::{Armed, Episode};
 #[cfg(test)]
 pub(crate) use log::Healed;
+pub use log::Violation;
 pub(crate) use log::{
-    Applied, Lease, Log, ProcessLog, RegisterCounts, Sign, SignKind, TermLog, Violation, Window, WorkLog,
+    Applied, EpisodeLog, Lease, Log, ProcessLog, RegisterCounts, Sign, SignKind, TermLog, Window, WorkLog,
 };
 use network::Flight;
 use process::Process;
@@ -116,10 +117,11 @@ pub(crate) struct World {
 
 /// What is left of a world.
 pub(crate) struct Outcome {
+    pub(crate) variant: Variant,
     pub(crate) plan: Plan,
     pub(crate) log: Log,
     pub(crate) hash: String,
-    pub(crate) trace: Vec<String>,
+    pub(crate) trace: Vec<Happened>,
 }
 
 impl World {
@@ -223,7 +225,7 @@ impl World {
         self.machines[machine].process = Some(process);
         self.machines[machine].incarnations += 1;
         self.log.processes.push(log);
-        self.trace.note(self.now, process, "starts on machine", machine as u64);
+        self.trace.note(self.now, process, "starts", machine as u64);
         self.step(process, crate::candidate::Happening::Start);
     }
 
@@ -239,10 +241,14 @@ impl World {
                 self.log.works[work.log].end = self.now;
             }
         }
-        let Self { plan, mut log, trace, register, .. } = self;
+        let Self { variant, plan, mut log, trace, register, processes, .. } = self;
         log.register = register.counts;
-        let (hash, trace) = trace.finish();
-        Outcome { plan, log, hash, trace }
+        let named: Vec<Named> = processes
+            .into_iter()
+            .map(|process| Named { machine: process.machine, identity: process.identity })
+            .collect();
+        let (hash, trace) = trace.finish(&named, &log.terms);
+        Outcome { variant, plan, log, hash, trace }
     }
 }
 

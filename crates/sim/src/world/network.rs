@@ -70,7 +70,7 @@ impl World {
                 self.check_creation(process);
             }
         }
-        self.trace.note(self.now, process, send_word(operation), flight);
+        self.trace.note_request(self.now, process, send_word(operation), flight);
         self.trace.explain(|| words::of_request(&request));
         self.processes[process].flights.insert(flight);
         self.flights.insert(
@@ -126,7 +126,7 @@ impl World {
             }
             let window = self.flights[&flight].window;
             self.count(kind, window);
-            self.trace.note(self.now, process, "meets", flight);
+            self.trace.note_request(self.now, process, "meets", flight);
             self.trace.explain(|| kind.name().to_owned());
             break;
         }
@@ -172,8 +172,8 @@ impl World {
             return self.plan_answer(flight, Delivery::Response(*response), Duration::from_millis(1));
         }
         let response = self.carry(flight);
-        self.trace.note(self.now, process, "is answered", u64::from(response.status().as_u16()));
-        self.trace.explain(|| format!("request {flight}: {}", words::of_lease(response.body())));
+        self.trace.note_request(self.now, process, "is answered", flight);
+        self.trace.explain(|| words::of_answer(&response));
         if again {
             return;
         }
@@ -238,7 +238,7 @@ impl World {
         self.processes[process].flights.remove(&flight);
         self.processes[process].quiet_until = self.now;
         self.note_throttling(process, operation, &delivery);
-        self.trace.note(self.now, process, "hears answer", flight);
+        self.trace.note_request(self.now, process, "hears answer", flight);
         self.send_input(process, Happening::Answer(id, delivery));
     }
 
@@ -249,7 +249,7 @@ impl World {
             if let Some(found) = self.flights.get_mut(&flight).filter(|found| found.id == id) {
                 found.abandoned = true;
                 self.processes[process].flights.remove(&flight);
-                self.trace.note(self.now, process, "gives up", flight);
+                self.trace.note_request(self.now, process, "gives up", flight);
             }
         }
     }

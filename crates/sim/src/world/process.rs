@@ -252,7 +252,7 @@ impl World {
     }
 
     fn start_term(&mut self, process: usize, token: u64, from: Reading, limits: Limits) {
-        self.trace.note(self.now, process, "leads with token", token);
+        self.trace.note(self.now, process, crate::trace::LEADS, token);
         self.settle_belief(process);
         let log = self.log.terms.len();
         self.log.terms.push(TermLog { process, token, begin: self.now, end: self.now });
@@ -353,7 +353,7 @@ impl World {
     }
 
     pub(super) fn violate(&mut self, rule: &'static str, what: String) {
-        self.trace.note(self.now, 0, "VIOLATION", 0);
+        self.trace.note_all(self.now, "VIOLATION");
         self.trace.explain(|| format!("{rule}: {what}"));
         self.log.violations.push(Violation { rule, at: self.now, what });
     }

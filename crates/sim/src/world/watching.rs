@@ -152,6 +152,7 @@ impl World {
         // An event is news of its own: what was asked of reads before no longer counts.
         self.processes[process].quiet_until = self.now;
         let happening = if line == OPENED {
+            self.trace.explain(|| "open".to_owned());
             Happening::WatchOpened(id)
         } else {
             self.trace.explain(|| words::of_line(&line));
