@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::demo::{DemoArgs, naive::NaiveArgs};
+use crate::sim::args::SimArgs;
 
 /// Leader election that keeps its promise: never two leaders, hardly ever none.
 #[derive(Debug, Parser)]
@@ -20,6 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make the leader leave in four ways, and see who led when; needs no cluster
     Demo(DemoArgs),
+    /// Play worlds in virtual time, with everything that can go wrong, and judge them; needs no cluster
+    Sim(SimArgs),
     /// Elect a leader on a Lease, with the flags of leader-elector
     Elect(Box<ElectArgs>),
     /// Serve the Kubernetes API from memory, for trying things out
@@ -55,6 +58,7 @@ pub(crate) struct ApiserverArgs {
 const EXAMPLES: &str = "Examples:
   leasehold demo                                    # under a minute
   leasehold demo --rounds 8 --lock lease -o json
+  leasehold sim --seeds 2000                        # an hour each, in virtual time
   leasehold elect --namespace production --lease my-service-leader
   leasehold apiserver --kubeconfig-out /tmp/kubeconfig";
 
@@ -75,7 +79,7 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         insta::assert_snapshot!("help", command.render_long_help().to_string());
-        for verb in ["demo", "apiserver"] {
+        for verb in ["demo", "sim", "apiserver"] {
             let help = command.find_subcommand_mut(verb).unwrap().render_long_help().to_string();
             insta::assert_snapshot!(format!("help-{verb}"), help);
         }

@@ -4,8 +4,11 @@ mod apiserver;
 mod args;
 mod demo;
 mod lifeline;
+mod millis;
 mod problem;
+mod screen;
 mod signals;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
     }
     let outcome = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Elect(args) => elect(*args),
         Command::Apiserver(args) => apiserver::run(&args),
         Command::DemoNaiveCandidate(args) => demo::naive::run(&args),

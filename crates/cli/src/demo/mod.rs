@@ -5,7 +5,6 @@ mod args;
 mod candidate;
 mod judge;
 mod meter;
-mod millis;
 pub(crate) mod naive;
 mod process;
 mod report;
@@ -27,6 +26,7 @@ use crate::demo::report::{DemoReport, RoundReport};
 use crate::demo::round::Round;
 use crate::demo::timeline::{Event, Mark, Row, Timeline};
 use crate::problem::{Outcome, Problem};
+use crate::screen;
 use crate::signals::Signals;
 
 /// Runs the demo, or as much of it as a signal leaves.
@@ -52,9 +52,9 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode> {
         Some(lock) => try_lock(args, lock, &mut screen).await?,
         None => {
             let lease = try_lock(args, Lock::Lease, &mut screen).await?;
-            show::say(&mut screen, "")?;
+            screen::say(&mut screen, "")?;
             let naive = try_lock(args, Lock::Naive, &mut screen).await?;
-            show::say(&mut screen, &format!("\n{}", show::comparison(&lease, &naive).trim_end()))?;
+            screen::say(&mut screen, &format!("\n{}", show::comparison(&lease, &naive).trim_end()))?;
             DemoReport { naive: Some(Box::new(naive)), ..lease }
         }
     };
@@ -67,13 +67,13 @@ async fn demonstrate(args: &DemoArgs) -> Result<ExitCode> {
 
 /// All rounds of one lock.
 async fn try_lock(args: &DemoArgs, lock: Lock, screen: &mut dyn Write) -> Result<DemoReport> {
-    show::say(screen, show::introduction(lock).trim_end())?;
+    screen::say(screen, show::introduction(lock).trim_end())?;
     let mut arena = Arena::start(lock).await?;
     let (mut rounds, mut reports) = (Vec::<Round>::new(), Vec::<RoundReport>::new());
     for (number, fault) in (1..=args.rounds).zip(args.faults.iter().cycle()) {
         let round = round::play(&mut arena, number, *fault).await?;
         let report = report::round(&arena, &judge::history(&arena, round.span.latest)?, &round);
-        show::say(screen, show::round(&report, round.person.as_ref()).trim_end())?;
+        screen::say(screen, show::round(&report, round.person.as_ref()).trim_end())?;
         reports.push(report);
         rounds.push(round);
     }
@@ -81,9 +81,9 @@ async fn try_lock(args: &DemoArgs, lock: Lock, screen: &mut dyn Write) -> Result
     let end = arena.known_until();
     let history = judge::history(&arena, end)?;
     let report = report::run(&arena, &history, reports);
-    let (timeline, width) = (timeline(&arena, &history, &rounds, end)?, show::width());
-    show::say(screen, &format!("\n{}{}", timeline.render(width), timeline.legend(width)))?;
-    show::say(screen, &format!("\n{}", show::conclusion(&report)))?;
+    let (timeline, width) = (timeline(&arena, &history, &rounds, end)?, screen::width());
+    screen::say(screen, &format!("\n{}{}", timeline.render(width), timeline.legend(width)))?;
+    screen::say(screen, &format!("\n{}", show::conclusion(&report)))?;
     Ok(report)
 }
 

@@ -7,8 +7,8 @@ use crate::demo::arena::Arena;
 use crate::demo::args::{Fault, Lock};
 use crate::demo::candidate::LEASE_DURATION;
 use crate::demo::judge::{class, slowest, vacuum};
-use crate::demo::millis::Millis;
 use crate::demo::round::Round;
+use crate::millis::Millis;
 use crate::problem::{FINDINGS, INCONCLUSIVE, PASS};
 
 /// The document of `-o json`.

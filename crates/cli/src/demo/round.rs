@@ -8,8 +8,8 @@ use rustix::process::Signal;
 
 use crate::demo::arena::Arena;
 use crate::demo::args::{Fault, Lock};
-use crate::demo::millis::Millis;
 use crate::demo::process::boottime;
+use crate::millis::Millis;
 
 /// What happened in a round, as far as it is not for the meter to say.
 #[derive(Clone, Debug)]

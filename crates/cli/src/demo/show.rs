@@ -1,15 +1,15 @@
 //! What people read: a line a round, the timeline, and both locks side by side.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::demo::args::{Lock, Output};
 use crate::demo::candidate::LEASE_DURATION;
-use crate::demo::millis::thousands;
 use crate::demo::report::{DemoReport, PROBES_PER_SECOND_MIN, RoundReport, Verdict};
 use crate::demo::round::{PERSON_AFTER, Person};
+use crate::millis::thousands;
+use crate::screen::{BAD, DIM, GOOD, HEADING};
 
 /// Where progress goes: stdout where it is the result, else stderr.
 pub(crate) fn screen(output: Output) -> Box<dyn Write> {
@@ -17,12 +17,6 @@ pub(crate) fn screen(output: Output) -> Box<dyn Write> {
         Output::Table => Box::new(anstream::stdout()),
         Output::Json => Box::new(anstream::stderr()),
     }
-}
-
-/// The width of the terminal; 80 where there is none.
-pub(crate) fn width() -> usize {
-    let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    terminal.unwrap_or(WIDTH_DEFAULT).clamp(WIDTH_MIN, WIDTH_MAX)
 }
 
 /// What is going to be tried.
@@ -148,23 +142,7 @@ fn tokens(report: &DemoReport) -> &'static str {
     }
 }
 
-/// Writes and flushes, so that progress is seen as it happens.
-///
-/// # Errors
-/// If nobody reads.
-pub(crate) fn say(screen: &mut dyn Write, text: &str) -> io::Result<()> {
-    writeln!(screen, "{text}")?;
-    screen.flush()
-}
-
-const HEADING: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().bold();
 const OVERLAP_WIDTH: usize = 9;
-const WIDTH_DEFAULT: usize = 80;
-const WIDTH_MIN: usize = 40;
-const WIDTH_MAX: usize = 160;
 
 #[cfg(test)]
 mod tests {
