@@ -93,6 +93,9 @@ pub(crate) fn quote(text: &str) -> String {
 /// Whether a letter can be printed, as Go's `unicode.IsPrint` says: letters, marks, numbers, punctuation, symbols, and
 /// of spaces only the ASCII one.
 pub(crate) fn is_printable(letter: char) -> bool {
+    if letter.is_ascii() {
+        return letter == ' ' || letter.is_ascii_graphic();
+    }
     // Rust escapes what cannot be printed; behind another letter it does not escape marks.
     let escaped = String::from_iter(['a', letter]).escape_debug().to_string();
     !letter.is_control() && !escaped.starts_with("a\\u{")

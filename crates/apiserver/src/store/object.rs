@@ -58,8 +58,8 @@ impl Object {
     pub(crate) fn json(&self) -> &Bytes {
         self.json.get_or_init(|| {
             let mut json = prefix(self.kind.resource()).into_bytes();
-            let body = self.value.to_string();
-            json.extend_from_slice(&body.as_bytes()[1..]);
+            let body = serde_json::to_vec(&self.value).expect("every value can be written");
+            json.extend_from_slice(&body[1..]);
             json.into()
         })
     }

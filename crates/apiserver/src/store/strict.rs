@@ -1,9 +1,11 @@
 //! Strict decoding: unknown and repeated fields of a JSON text, in the order of the text. A parsed value no longer tells
 //! either: of a repeated key it keeps the last value, and it sorts its keys.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::shape::{Field, Merge, Shape, Struct};
@@ -52,6 +54,10 @@ impl Scan {
     }
 }
 
+/// A key, as it stands in the text where nothing in it is escaped.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// A value of the text, and the type that it is to have.
 struct At<'a> {
     shape: &'a Shape,
@@ -93,7 +99,7 @@ impl<'de> Visitor<'de> for At<'_> {
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         let length = self.scan.path.len();
         let mut seen = BTreeSet::new();
-        while let Some(key) = map.next_key::<String>()? {
+        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
             let Some(shape) = field(self.shape, &key, length == 0) else {
                 self.scan.note("unknown", &key);
                 map.next_value::<IgnoredAny>()?;
