@@ -4,7 +4,7 @@
 //! to the server, which re-applies it on each conflict: so contention costs no 409, and a write can never touch
 //! a term it was not made for. `add` replaces a member that exists.
 
-use http::{Method, Request, header};
+use http::{HeaderValue, Method, Request, Uri, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,6 +15,10 @@ use crate::record::{MARK, Mark, Record};
 #[derive(Clone, Debug)]
 pub(crate) struct Requests {
     lease: LeaseName,
+    /// The Lease.
+    object: Uri,
+    /// The same, with the name under which fields are written.
+    write: Uri,
 }
 
 /// What an acquisition or a renewal writes.
@@ -65,12 +69,14 @@ impl TermKey {
 
 impl Requests {
     pub(crate) fn new(lease: LeaseName) -> Self {
-        Self { lease }
+        let path = format!("{}/{}", collection(&lease), lease.name());
+        let (object, write) = (uri(path.clone()), uri(format!("{path}?{FIELD_MANAGER}")));
+        Self { lease, object, write }
     }
 
     /// A quorum read: no resourceVersion, so never from a lagging cache.
     pub(crate) fn read(&self) -> Request<Vec<u8>> {
-        request(Method::GET, self.path(), None, Vec::new())
+        request(Method::GET, self.object.clone(), None, Vec::new())
     }
 
     /// A watch of this one Lease, which RBAC can allow by name. Without `since` it begins with what is there.
@@ -78,10 +84,10 @@ impl Requests {
         let since = since.map_or_else(String::new, |version| format!("&resourceVersion={version}"));
         let path = format!(
             "{}?watch=true&allowWatchBookmarks=true&fieldSelector=metadata.name%3D{}{since}",
-            self.collection(),
+            collection(&self.lease),
             self.lease.name()
         );
-        request(Method::GET, path, None, Vec::new())
+        request(Method::GET, uri(path), None, Vec::new())
     }
 
     /// Acquires the lease as last seen.
@@ -125,8 +131,7 @@ impl Requests {
                 "leaseDurationSeconds": new.lease_duration_seconds,
             },
         });
-        let path = format!("{}?{FIELD_MANAGER}", self.path());
-        request(Method::PUT, path, Some("application/json"), body.to_string().into_bytes())
+        request(Method::PUT, self.write.clone(), Some("application/json"), body.to_string().into_bytes())
     }
 
     /// Renews this term. Nothing but the times is written, so labels and other writers never disturb it.
@@ -157,17 +162,16 @@ impl Requests {
 
     fn patch(&self, steps: &[Step]) -> Request<Vec<u8>> {
         let body = serde_json::to_vec(steps).expect("texts and numbers can be written as JSON");
-        let path = format!("{}?{FIELD_MANAGER}", self.path());
-        request(Method::PATCH, path, Some("application/json-patch+json"), body)
+        request(Method::PATCH, self.write.clone(), Some("application/json-patch+json"), body)
     }
+}
 
-    fn collection(&self) -> String {
-        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.lease.namespace())
-    }
+fn collection(lease: &LeaseName) -> String {
+    format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", lease.namespace())
+}
 
-    fn path(&self) -> String {
-        format!("{}/{}", self.collection(), self.lease.name())
-    }
+fn uri(path: String) -> Uri {
+    Uri::try_from(path).expect("a LeaseName holds only characters that are valid in a URI")
 }
 
 /// One operation of a JSON Patch.
@@ -186,12 +190,15 @@ fn add(path: &'static str, value: Value) -> Step {
     Step { op: "add", path, value }
 }
 
-fn request(method: Method, path: String, content_type: Option<&str>, body: Vec<u8>) -> Request<Vec<u8>> {
-    let mut builder = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
+fn request(method: Method, uri: Uri, content_type: Option<&'static str>, body: Vec<u8>) -> Request<Vec<u8>> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     if let Some(content_type) = content_type {
-        builder = builder.header(header::CONTENT_TYPE, content_type);
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
-    builder.body(body).expect("a LeaseName holds only characters that are valid in a URI")
+    request
 }
 
 const FIELD_MANAGER: &str = "fieldManager=leasehold";
