@@ -19,6 +19,33 @@ pub(crate) enum Target {
     Machine,
 }
 
+impl FaultKind {
+    /// Edits that change nothing of a Lease that nobody holds.
+    pub(crate) fn needs_holder(self) -> bool {
+        matches!(
+            self,
+            Self::HolderCleared
+                | Self::DurationLengthened
+                | Self::DurationShortened
+                | Self::TransitionsLowered
+                | Self::RenewTimeGarbage
+        )
+    }
+
+    /// Why a cell of the matrix of faults and windows has to stay empty; none if it has not.
+    pub fn never_in(self, window: &str) -> Option<&'static str> {
+        match (self, window) {
+            (Self::KilledAtAcquire, "idle" | "renew" | "release") => {
+                Some("it strikes when an acquisition was carried out, and at no other moment")
+            }
+            (Self::Conflict | Self::PolicyDenies | Self::PolicyNotReady, "idle") => {
+                Some("it refuses writes only, and nothing is idle while a write is under way")
+            }
+            _ => None,
+        }
+    }
+}
+
 macro_rules! faults {
     ($($kind:ident, $target:ident, $contract:literal, $sentence:literal;)+) => {
         /// A kind of fault.

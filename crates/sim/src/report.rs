@@ -148,6 +148,15 @@ impl SimReport {
         self.good_writes_refused += counts.good_refused;
     }
 
+    /// The cells of the matrix that were struck less often than this, but for those that have to stay empty.
+    pub fn thin_cells(&self, strikes_min: u64) -> Vec<(FaultKind, &'static str, u64)> {
+        let cells = self
+            .matrix
+            .iter()
+            .flat_map(|(&kind, row)| row.iter().map(move |(&window, &n)| (kind, window, n)));
+        cells.filter(|(kind, window, n)| *n < strikes_min && kind.never_in(window).is_none()).collect()
+    }
+
     /// Takes in what other worlds came to.
     pub(crate) fn merge(&mut self, other: Self) {
         self.worlds += other.worlds;

@@ -12,7 +12,10 @@ use crate::fault::FaultKind;
 impl World {
     pub(super) fn strike_lease(&mut self, kind: FaultKind) {
         let Some(lease) = self.servers.lease.clone() else { return };
-        let held = !lease.holder.is_empty();
+        if lease.holder.is_empty() && kind.needs_holder() {
+            return;
+        }
+        self.count_of_all(kind);
         let seconds = lease.seconds.unwrap_or(15);
         match kind {
             FaultKind::LeaseDeleted => self.edit_as_admin("DELETE", "application/json", &Value::Null),
@@ -20,21 +23,21 @@ impl World {
                 self.edit_as_admin("DELETE", "application/json", &Value::Null);
                 self.create_lease();
             }
-            FaultKind::HolderCleared if held => self.merge(&json!({"holderIdentity": ""})),
+            FaultKind::HolderCleared => self.merge(&json!({"holderIdentity": ""})),
             FaultKind::HolderEdited => self.merge(&json!({"holderIdentity": "somebody"})),
-            FaultKind::DurationLengthened if held => {
+            FaultKind::DurationLengthened => {
                 let longer = seconds.saturating_mul(2).min(60);
                 self.merge(&json!({"leaseDurationSeconds": longer.max(seconds)}));
             }
-            FaultKind::DurationShortened if held => {
+            FaultKind::DurationShortened => {
                 self.merge(&json!({"leaseDurationSeconds": (seconds / 3).max(1)}));
             }
-            FaultKind::TransitionsLowered if held => self.merge(&json!({"leaseTransitions": 0})),
+            FaultKind::TransitionsLowered => self.merge(&json!({"leaseTransitions": 0})),
             FaultKind::LabelsTouched => {
                 let until = after(self.now, self.chance.millis(5_000, 60_000));
                 self.touch_labels(until);
             }
-            FaultKind::RenewTimeGarbage if held => {
+            FaultKind::RenewTimeGarbage => {
                 self.merge(&json!({"renewTime": "2199-12-31T23:59:59.000000Z"}));
             }
             FaultKind::StrategySet => {

@@ -30,6 +30,14 @@ pub(super) struct Armed {
     until: Nanos,
 }
 
+impl Armed {
+    /// Edits of a held Lease wait until an acquisition has made it one.
+    fn waits_for_carrying_out(&self) -> bool {
+        let acquires = matches!(self.window, Window::Acquire | Window::TakeOver);
+        self.kind == FaultKind::KilledAtAcquire || (acquires && self.kind.needs_holder())
+    }
+}
+
 impl World {
     pub(super) fn plan_fault(&mut self, index: usize) {
         let every = self.plan.faults[index].every;
@@ -43,9 +51,14 @@ impl World {
             return;
         }
         self.plan_fault(index);
-        let kind = self.plan.faults[index].kind;
+        self.aim(self.plan.faults[index].kind);
+    }
+
+    pub(super) fn aim(&mut self, kind: FaultKind) {
         let windows = [Window::Acquire, Window::Renew, Window::Release, Window::TakeOver];
-        if kind == FaultKind::KilledAtAcquire || self.chance.happens(600) {
+        // That a backup is taken is no moment of its own; that it is put back is.
+        let prepares = kind == FaultKind::StoreRestored && self.servers.backup.is_none();
+        if kind == FaultKind::KilledAtAcquire || (!prepares && self.chance.happens(600)) {
             let window = self.chance.pick(&windows);
             let until = after(self.now, TRAP_LASTS);
             self.armed.push(Armed { kind, window, until });
@@ -59,31 +72,35 @@ impl World {
         let now = self.now;
         self.armed.retain(|armed| armed.until > now);
         let machine = self.processes[process].machine;
-        while let Some(index) = self
-            .armed
-            .iter()
-            .position(|armed| armed.window == window && armed.kind != FaultKind::KilledAtAcquire)
+        while let Some(index) =
+            self.armed.iter().position(|armed| armed.window == window && !armed.waits_for_carrying_out())
         {
             let armed = self.armed.swap_remove(index);
             match armed.kind.target() {
                 Target::Path | Target::Servers => self.strike(armed.kind, Some(machine)),
                 Target::Watch | Target::Lease | Target::Process | Target::Machine => {
                     // Not inside the step that sends, but while the request is on its way.
-                    let at = after(self.now, self.chance.millis(0, 2));
+                    let at = after(self.now, self.chance.within(Duration::ZERO, self.plan.latency.0));
                     self.queue.plan(at, Event::StrikeAt(armed.kind, machine));
                 }
             }
         }
     }
 
-    /// An acquisition was carried out: whoever was to die before hearing of it dies.
-    pub(super) fn spring_acquire_traps(&mut self, process: usize) {
-        let trap = |armed: &Armed| armed.kind == FaultKind::KilledAtAcquire;
-        if let Some(index) = self.armed.iter().position(trap) {
-            let armed = self.armed.swap_remove(index);
-            let window = if armed.window == Window::TakeOver { Window::TakeOver } else { Window::Acquire };
+    /// An acquisition was carried out, and is not answered yet: what has waited for that strikes.
+    pub(super) fn spring_acquire_traps(&mut self, process: usize, window: Window) {
+        let dies = |armed: &Armed| armed.kind == FaultKind::KilledAtAcquire;
+        if let Some(index) = self.armed.iter().position(dies) {
+            self.armed.swap_remove(index);
             self.count(FaultKind::KilledAtAcquire, window);
             self.end_process(process, "is killed");
+            return;
+        }
+        let edits = |armed: &Armed| armed.window == window && armed.waits_for_carrying_out();
+        while let Some(index) = self.armed.iter().position(edits) {
+            let armed = self.armed.swap_remove(index);
+            let machine = self.processes[process].machine;
+            self.queue.plan(self.now, Event::StrikeAt(armed.kind, machine));
         }
     }
 
@@ -103,10 +120,7 @@ impl World {
             Target::Path => self.begin_episode(kind, Some(machine), None),
             Target::Servers => self.strike_servers(kind),
             Target::Watch => self.strike_watch(kind, machine),
-            Target::Lease => {
-                self.count_now(kind, machine);
-                self.strike_lease(kind);
-            }
+            Target::Lease => self.strike_lease(kind),
             Target::Process => self.strike_process(kind, machine),
             Target::Machine => {
                 self.count_now(kind, machine);
@@ -144,12 +158,12 @@ impl World {
         match kind {
             FaultKind::ServerRestart => {
                 let server = self.chance.index(self.plan.servers);
-                self.count(kind, self.calm_window());
+                self.count_of_all(kind);
                 self.servers.list[server].down_until = after(self.now, lasts);
                 self.streams_of_server(Some(server)).into_iter().for_each(|stream| self.end_stream(stream));
             }
             FaultKind::AllServersDown => {
-                self.count(kind, self.calm_window());
+                self.count_of_all(kind);
                 let until = after(self.now, lasts);
                 self.servers.list.iter_mut().for_each(|server| server.down_until = until);
                 self.streams_of_server(None).into_iter().for_each(|stream| self.end_stream(stream));
@@ -159,13 +173,13 @@ impl World {
             }
             FaultKind::StoreRestored => self.restore_store(),
             FaultKind::Compaction => {
-                self.count(kind, self.calm_window());
+                self.count_of_all(kind);
                 let revision = self.servers.store.revision();
                 self.servers.store.compact(revision);
             }
             FaultKind::LaggingCache => {
                 let server = self.chance.index(self.plan.servers);
-                self.count(kind, self.calm_window());
+                self.count_of_all(kind);
                 self.begin_episode(kind, None, Some(server));
             }
             kind => {
@@ -180,7 +194,7 @@ impl World {
         match self.servers.backup.take() {
             Some((store, lease)) => {
                 self.trace.explain(|| "the backup is put back".to_owned());
-                self.count(FaultKind::StoreRestored, self.calm_window());
+                self.count_of_all(FaultKind::StoreRestored);
                 self.servers.store = store;
                 self.servers.lease = lease;
                 self.streams_of_server(None).into_iter().for_each(|stream| self.end_stream(stream));
@@ -189,18 +203,19 @@ impl World {
                 self.trace.explain(|| "a backup is taken".to_owned());
                 self.servers.backup = Some((self.servers.store.clone(), self.servers.lease.clone()));
                 let at = after(self.now, self.chance.millis(1_000, 120_000));
-                self.queue.plan(at, Event::Strike(FaultKind::StoreRestored));
+                self.queue.plan(at, Event::Aim(FaultKind::StoreRestored));
             }
         }
     }
 
     fn strike_watch(&mut self, kind: FaultKind, machine: usize) {
-        self.count_now(kind, machine);
         if kind == FaultKind::WatchRefused {
+            self.count_now(kind, machine);
             return self.begin_episode(kind, Some(machine), None);
         }
         let Some(process) = self.machines[machine].process else { return };
         let Some((_, stream)) = self.processes[process].watch else { return };
+        self.count_now(kind, machine);
         match kind {
             FaultKind::WatchClosed => self.end_stream(stream),
             FaultKind::WatchGone => self.plan_line(stream, GONE.to_vec()),
@@ -217,11 +232,12 @@ impl World {
 
     fn strike_process(&mut self, kind: FaultKind, machine: usize) {
         if kind == FaultKind::SlowWrites {
+            self.count_now(kind, machine);
             return self.begin_episode(kind, Some(machine), None);
         }
         if kind == FaultKind::StubbornWork {
-            self.machines[machine].stubborn_terms += 1;
-            return;
+            self.count_now(kind, machine);
+            return self.harden_work(machine);
         }
         // These are about leaders most of the time.
         let leader = (0..self.processes.len()).find(|&process| self.processes[process].leads_at(self.now));
@@ -309,11 +325,7 @@ impl World {
             .iter()
             .find(|episode| episode.kind == kind && episode.machine.is_none_or(|struck| struck == machine));
         let Some(permille) = found.map(|episode| episode.permille) else { return false };
-        let strikes = self.chance.happens(permille);
-        if strikes {
-            self.count_now(kind, machine);
-        }
-        strikes
+        self.chance.happens(permille)
     }
 
     pub(super) fn is_cut_off(&self, process: usize) -> bool {
@@ -339,6 +351,24 @@ impl World {
 
     pub(super) fn count(&mut self, kind: FaultKind, window: Window) {
         *self.log.matrix.entry((kind, window)).or_default() += 1;
+    }
+
+    /// Counts a fault of the servers or of the Lease by what is under way anywhere: the newest write on its way, or else a
+    /// planned stop, or else the wait for a holder that is gone.
+    fn window_of_all(&self) -> Window {
+        let alive = self.processes.iter().filter(|process| process.alive);
+        let newest =
+            alive.clone().filter_map(|process| self.newest_write(process)).max_by_key(|(flight, _)| *flight);
+        let stopping = || alive.clone().any(|process| process.stopping && process.work.is_some());
+        match newest {
+            Some((_, window)) => window,
+            None if stopping() => Window::Release,
+            None => self.calm_window(),
+        }
+    }
+
+    pub(super) fn count_of_all(&mut self, kind: FaultKind) {
+        self.count(kind, self.window_of_all());
     }
 
     /// Counts a fault by what its machine is doing.

@@ -8,6 +8,7 @@ use leasehold_election::{Delivery, Operation};
 use serde_json::{Value, json};
 
 use super::log::{Applied, Lease, Window};
+use super::process::Process;
 use super::{Event, LEASE, NEVER, World, words};
 use crate::candidate::Happening;
 use crate::clocks::after;
@@ -200,8 +201,8 @@ impl World {
 
     /// Lets the store handle a request, and notes what it changed.
     fn carry(&mut self, flight: u64) -> Response<Vec<u8>> {
-        let Flight { process, operation, request, .. } = &self.flights[&flight];
-        let (process, operation, request) = (*process, *operation, Rc::clone(request));
+        let Flight { process, operation, request, window, .. } = &self.flights[&flight];
+        let (process, operation, request, window) = (*process, *operation, Rc::clone(request), *window);
         let before = self.servers.lease.clone();
         let revision = self.servers.store.revision();
         let response = self.apply(&request);
@@ -214,8 +215,9 @@ impl World {
                 self.check_applied(&applied);
             }
             self.log.applied.push(applied);
-            if operation == Operation::Acquire {
-                self.spring_acquire_traps(process);
+            let running = &self.processes[process];
+            if operation == Operation::Acquire && running.alive && running.flights.contains(&flight) {
+                self.spring_acquire_traps(process, window);
             }
         }
         response
@@ -339,6 +341,14 @@ impl World {
 
     fn status_of(&mut self, code: u16) -> Response<Vec<u8>> {
         status(code, "InternalError", "etcdserver: request timed out", None, &json!({}))
+    }
+
+    /// The newest write of a process that is on its way, or its answer.
+    pub(super) fn newest_write(&self, process: &Process) -> Option<(u64, Window)> {
+        process.flights.iter().rev().find_map(|&number| {
+            let flight = self.flights.get(&number)?;
+            (flight.operation != Operation::Read).then_some((number, flight.window))
+        })
     }
 
     pub(super) fn latest_operation(&self, machine: usize) -> Option<Window> {

@@ -67,7 +67,6 @@ impl World {
         if stubborn {
             let terms = &mut self.machines[machine].stubborn_terms;
             *terms = terms.saturating_sub(1);
-            self.count(FaultKind::StubbornWork, super::Window::Acquire);
         }
         let number = log as u64;
         self.processes[process].work = Some(Work { token, log, number, asked_to_stop: false, stubborn });
@@ -153,7 +152,28 @@ impl World {
         }
         let number = work.number;
         let takes = self.chance.spread(Duration::ZERO, most);
-        self.queue.plan(after(self.now, takes), Event::WorkEnds(process, number));
+        self.queue.plan(after(self.now, takes), Event::WorkStops(process, number));
+    }
+
+    /// The work that was asked to stop has done so, unless something in it hangs since.
+    pub(super) fn finish_stop(&mut self, process: usize, number: u64) {
+        if !self.works(process, number) {
+            return;
+        }
+        if self.processes[process].frozen_since.is_some() {
+            self.processes[process].deferred.push(Event::WorkStops(process, number));
+        } else if self.processes[process].work.as_ref().is_some_and(|work| !work.stubborn) {
+            self.end_work(process, number);
+        }
+    }
+
+    /// The work of a machine, or of its next term, stops for nobody from now on.
+    pub(super) fn harden_work(&mut self, machine: usize) {
+        let process = self.machines[machine].process;
+        match process.and_then(|process| self.processes[process].work.as_mut()) {
+            Some(work) => work.stubborn = true,
+            None => self.machines[machine].stubborn_terms += 1,
+        }
     }
 
     /// The work has come to its end by itself.
