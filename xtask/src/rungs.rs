@@ -16,6 +16,8 @@ pub(crate) enum Rung {
     Builds,
     /// Unit tests, scenario files, property tests, doc tests
     Unit,
+    /// Thousands of simulated hours
+    Sim,
     /// kube-apiserver, etcd and client-go compiled, or found in the cache
     Servers,
     /// The embedded API server held against the real one
@@ -74,6 +76,7 @@ impl Ladder {
                 Ok(Totals::default())
             }
             Rung::Unit => unit(),
+            Rung::Sim => self.hours(),
             Rung::Servers => {
                 let code = run_binary("debug", "leasehold-control-plane", &["build".to_owned()])?;
                 if code == ExitCode::SUCCESS {
@@ -89,6 +92,15 @@ impl Ladder {
                 Ok(Totals::default())
             }
         }
+    }
+
+    /// Plays worlds of the simulator by the thousand, and shows what they came to.
+    fn hours(&self) -> Result<Totals> {
+        let mut call = Cargo::new("test").workspace().arg("--test").arg(HOURS);
+        if self.full {
+            call = call.env("LEASEHOLD_FULL", "1");
+        }
+        call.arg("--").arg("--nocapture").test()
     }
 
     /// Runs the chosen tests of `e2e`.
@@ -111,6 +123,7 @@ impl Rung {
         match self {
             Self::Builds => "builds",
             Self::Unit => "unit",
+            Self::Sim => "sim",
             Self::Servers => "servers",
             Self::Conformance => CONFORMANCE,
             Self::ControlPlane => "control-plane",
@@ -121,11 +134,14 @@ impl Rung {
 
 /// The rung, and the test of `e2e` that it is.
 const CONFORMANCE: &str = "conformance";
+/// The test of `sim` that has a rung of its own.
+const HOURS: &str = "hours";
 
 fn unit() -> Result<Totals> {
     let mut call = Cargo::new("test").workspace().arg("--no-fail-fast").arg("--lib").arg("--bins");
     for entry in root().join("crates").read_dir()? {
-        for name in test_names(&entry?.path().join("tests"))? {
+        let names = test_names(&entry?.path().join("tests"))?;
+        for name in names.into_iter().filter(|name| name != HOURS) {
             call = call.arg("--test").arg(&name);
         }
     }
