@@ -38,6 +38,7 @@ mod events;
 mod handle;
 mod hint;
 mod leadership;
+mod lines;
 mod metrics;
 mod transport;
 mod watchdog;

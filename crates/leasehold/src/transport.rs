@@ -2,7 +2,6 @@
 
 use std::env;
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -11,6 +10,8 @@ use kube::client::{Body, ConfigExt as _};
 use kube::config::KubeConfigOptions;
 use leasehold_election::Delivery;
 use tower::{BoxError, ServiceBuilder};
+
+use crate::lines::{LINE_MAX, Lines};
 
 /// How to reach the API server where the caller does not say it, or why that cannot be told.
 pub(crate) async fn configuration() -> Result<kube::Config, String> {
@@ -133,30 +134,6 @@ pub(crate) async fn watch(
     }
 }
 
-/// Cuts a stream of bytes into lines, however they are chunked.
-#[derive(Debug, Default)]
-struct Lines {
-    partial: Vec<u8>,
-}
-
-struct LineTooLong;
-
-impl Lines {
-    fn push(&mut self, data: &Bytes, mut line: impl FnMut(Vec<u8>)) -> Result<(), LineTooLong> {
-        let mut rest = &data[..];
-        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-            self.partial.extend_from_slice(&rest[..end]);
-            rest = &rest[end + 1..];
-            let whole = std::mem::take(&mut self.partial);
-            if !whole.is_empty() {
-                line(whole);
-            }
-        }
-        self.partial.extend_from_slice(rest);
-        if self.partial.len() > LINE_MAX { Err(LineTooLong) } else { Ok(()) }
-    }
-}
-
 /// An error with all its causes: the outermost alone says `client error (Connect)`.
 pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -170,26 +147,4 @@ pub(crate) fn describe(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// etcd stores at most 1.5 MiB an object.
-const LINE_MAX: usize = 4 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_come_whole_however_the_stream_is_cut() {
-        let stream = b"one\n\ntwo\nthree";
-        for size in 1..=stream.len() {
-            let mut lines = Lines::default();
-            let mut seen = Vec::new();
-            for chunk in stream.chunks(size) {
-                let pushed = lines.push(&Bytes::copy_from_slice(chunk), |line| seen.push(line));
-                assert!(pushed.is_ok());
-            }
-            assert_eq!(seen, [b"one".to_vec(), b"two".to_vec()], "chunks of {size}");
-        }
-    }
 }
