@@ -1,6 +1,7 @@
 //! The kubeconfig that a flag names, with errors that say what it lacks.
 
 use std::path::Path;
+use std::{env, fs};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use leasehold::kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -8,15 +9,28 @@ use leasehold::kube::config::{Config, KubeConfigOptions, Kubeconfig};
 /// Reads the kubeconfig at `path`, or else those that `KUBECONFIG` names, and goes by `context`, or else by its
 /// current one.
 pub(crate) async fn load(path: Option<&Path>, context: Option<&str>) -> Result<Config> {
-    // kube's messages repeat their causes.
-    let (shown, kubeconfig) = match path {
-        Some(path) => (format!("--kubeconfig {}", path.display()), Kubeconfig::read_from(path)),
-        None => ("the kubeconfig of KUBECONFIG".to_owned(), Kubeconfig::read()),
+    let shown = match path {
+        Some(path) => format!("--kubeconfig {}", path.display()),
+        None => "the kubeconfig of KUBECONFIG".to_owned(),
     };
+    let named = env::var_os("KUBECONFIG").unwrap_or_default();
+    let paths = path.map_or_else(|| env::split_paths(&named).collect(), |path| vec![path.to_owned()]);
+    paths.iter().try_for_each(|path| check_encoding(path)).context(shown.clone())?;
+    // kube's messages repeat their causes.
+    let kubeconfig = path.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
     let kubeconfig = kubeconfig.map_err(|error| anyhow!("{shown}: {error}"))?;
     check_context(&kubeconfig, context).context(shown.clone())?;
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| anyhow!("{shown}: {error}"))
+}
+
+/// kube 5.0 panics at UTF-16, as editors of Windows write it, that ends within a letter. What cannot be read is left to it.
+fn check_encoding(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).unwrap_or_default();
+    if matches!(bytes.as_slice(), [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) && bytes.len() % 2 == 1 {
+        bail!("it begins as UTF-16, and ends within a letter: it was cut off");
+    }
+    Ok(())
 }
 
 fn check_context(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<()> {
@@ -88,8 +102,32 @@ contexts:
         let message = format!("{:#}", load(Some(&path), None).await.unwrap_err());
         assert!(message.starts_with(&format!("--kubeconfig {}", path.display())), "{message}");
         assert_eq!(message.matches("No such file").count(), 1, "{message}");
-        std::fs::write(&path, "clusters: [").unwrap();
+        fs::write(&path, "clusters: [").unwrap();
         let message = format!("{:#}", load(Some(&path), None).await.unwrap_err());
         assert!(message.contains("YAML") && message.contains("line 1"), "{message}");
+    }
+
+    async fn becomes(folder: &Path, bytes: &[u8]) -> String {
+        let path = folder.join("kubeconfig");
+        fs::write(&path, bytes).unwrap();
+        match load(Some(&path), None).await {
+            Ok(config) => format!("server {}", config.cluster_url),
+            Err(error) => format!("{error:#}").replace(folder.to_str().unwrap(), "FOLDER"),
+        }
+    }
+
+    /// Whatever a file holds, it is a kubeconfig or is refused by its name.
+    #[test]
+    fn what_becomes_of_a_kubeconfig() {
+        let corpus = leasehold_corpus::Corpus::read(env!("CARGO_MANIFEST_DIR"), "kubeconfig");
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let becomes = |bytes: &[u8]| runtime.block_on(becomes(folder.path(), bytes));
+        corpus.assert_outcomes(|example| becomes(&example.bytes));
+        leasehold_corpus::check(500, corpus.foreign(), |bytes| {
+            let became = becomes(&bytes.0);
+            let refused = became.strip_prefix("--kubeconfig FOLDER/kubeconfig: ");
+            assert!(became.starts_with("server ") || refused.is_some_and(|why| !why.is_empty()), "{became}");
+        });
     }
 }
