@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,8 +15,9 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -28,15 +29,51 @@ use crate::store::{Outside, Store, Watch};
 #[derive(Debug)]
 pub struct ApiServer {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    api: Api,
     accepting: JoinHandle<()>,
+}
+
+/// The server without its socket: it answers on streams that it is given. Clones answer from the same store.
+#[derive(Clone, Debug)]
+pub struct Api {
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     store: Mutex<Store>,
-    /// The revision of the newest change: watches wait for it.
-    revision: watch::Sender<u64>,
+    /// Told of each change: watches wait for it, and are woken in the order in which they began to wait.
+    changed: Notify,
+    now: fn() -> Timestamp,
+    chance: fn() -> u64,
+}
+
+impl Api {
+    /// A store with the namespaces that every cluster has, by a wall clock and a source of chance.
+    pub fn new(now: fn() -> Timestamp, mut chance: fn() -> u64) -> Self {
+        let store = Store::new(&mut Outside { now: now(), chance: &mut chance });
+        Self { shared: Arc::new(Shared { store: Mutex::new(store), changed: Notify::new(), now, chance }) }
+    }
+
+    /// Answers a request at once, as on a connection. It must not be a watch.
+    pub fn handle(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        self.shared.handle(request)
+    }
+
+    /// Serves one connection until its end, on a tokio runtime.
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let shared = &self.shared;
+        // Watches of this connection end with it.
+        let watches = Arc::new(Mutex::new(JoinSet::new()));
+        let service = service_fn(move |request| {
+            let (shared, watches) = (Arc::clone(shared), Arc::clone(&watches));
+            async move { Ok::<_, Infallible>(answer(request, &shared, &watches).await) }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new()).half_close(false);
+        // A connection that breaks is the client's to notice.
+        http.serve_connection(TokioIo::new(stream), service).await.ok();
+    }
 }
 
 impl ApiServer {
@@ -49,11 +86,9 @@ impl ApiServer {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         random()?;
-        let store = Store::new(&mut Outside { now: now(), chance: &mut chance });
-        let revision = watch::Sender::new(store.revision());
-        let shared = Arc::new(Shared { store: Mutex::new(store), revision });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self { address, shared, accepting })
+        let api = Api::new(now, chance);
+        let accepting = tokio::spawn(accept(listener, api.clone()));
+        Ok(Self { address, api, accepting })
     }
 
     /// Where it listens.
@@ -68,12 +103,12 @@ impl ApiServer {
 
     /// The revision of the newest change.
     pub fn revision(&self) -> u64 {
-        self.shared.lock().revision()
+        self.api.shared.lock().revision()
     }
 
     /// Forgets the changes up to a revision: older watches get 410, as after a compaction of etcd.
     pub fn compact(&self, revision: u64) {
-        self.shared.lock().compact(revision);
+        self.api.shared.lock().compact(revision);
     }
 }
 
@@ -91,15 +126,19 @@ impl Shared {
 
     fn handle(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         let mut store = self.lock();
-        let response = store.handle(&mut Outside { now: now(), chance: &mut chance }, request);
-        let revision = store.revision();
+        let mut chance = self.chance;
+        let before = store.revision();
+        let response = store.handle(&mut Outside { now: (self.now)(), chance: &mut chance }, request);
+        let is_changed = store.revision() != before;
         drop(store);
-        self.revision.send_if_modified(|newest| std::mem::replace(newest, revision.max(*newest)) < revision);
+        if is_changed {
+            self.changed.notify_waiters();
+        }
         response
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, api: Api) {
     // Dropped with this task, and with it all connections.
     let mut connections = JoinSet::new();
     loop {
@@ -107,28 +146,18 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             accepted = listener.accept() => {
                 // Out of file handles, or a client that went at once: the next one may do better.
                 let Ok((stream, _)) = accepted else { tokio::task::yield_now().await; continue };
-                connections.spawn(connection(stream, Arc::clone(&shared)));
+                connections.spawn(connection(stream, api.clone()));
             }
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, api: Api) {
     // Events are small and must not wait for an acknowledgement.
-    if stream.set_nodelay(true).is_err() {
-        return;
+    if stream.set_nodelay(true).is_ok() {
+        api.serve(stream).await;
     }
-    // Watches of this connection end with it.
-    let watches = Arc::new(Mutex::new(JoinSet::new()));
-    let service = service_fn(move |request| {
-        let (shared, watches) = (Arc::clone(&shared), Arc::clone(&watches));
-        async move { Ok::<_, Infallible>(answer(request, &shared, &watches).await) }
-    });
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).half_close(false);
-    // A connection that breaks is the client's to notice.
-    http.serve_connection(TokioIo::new(stream), service).await.ok();
 }
 
 type Watches = Arc<Mutex<JoinSet<()>>>;
@@ -153,8 +182,7 @@ async fn answer(request: Request<Incoming>, shared: &Arc<Shared>, watches: &Watc
 }
 
 fn open_watch(request: &Request<Vec<u8>>, shared: &Arc<Shared>, watches: &Watches) -> Response<Answer> {
-    let revision = shared.revision.subscribe();
-    let opened = shared.lock().open_watch(now(), request);
+    let opened = shared.lock().open_watch((shared.now)(), request);
     let watch = match opened {
         Ok(watch) => watch,
         Err(refusal) => return refusal.map(Answer::whole),
@@ -163,19 +191,14 @@ fn open_watch(request: &Request<Vec<u8>>, shared: &Arc<Shared>, watches: &Watche
     let mut watches = watches.lock().unwrap_or_else(PoisonError::into_inner);
     // What has ended is forgotten, so that a connection that watches for ever does not grow.
     while watches.try_join_next().is_some() {}
-    watches.spawn(feed(watch, revision, Arc::clone(shared), sender));
+    watches.spawn(feed(watch, Arc::clone(shared), sender));
     let mut response = Response::new(Answer::Lines(lines));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 /// Hands a watch's events on until its time is over, it falls too far behind, or its client goes.
-async fn feed(
-    mut watch: Watch,
-    mut revision: watch::Receiver<u64>,
-    shared: Arc<Shared>,
-    sender: mpsc::Sender<Bytes>,
-) {
+async fn feed(mut watch: Watch, shared: Arc<Shared>, sender: mpsc::Sender<Bytes>) {
     let timeout = watch.timeout_seconds().map_or(WATCH_DURATION, Duration::from_secs);
     let end = Instant::now() + timeout;
     // As the real server does: a last word shortly before the end, so that the next watch can begin there.
@@ -185,8 +208,10 @@ async fn feed(
     bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     bookmarks.reset();
     loop {
-        revision.mark_unchanged();
-        let lines = shared.lock().poll_watch(now(), &mut watch);
+        // Before the look: a change that comes after it is not missed.
+        let mut changed = pin!(shared.changed.notified());
+        changed.as_mut().enable();
+        let lines = shared.lock().poll_watch((shared.now)(), &mut watch);
         if !lines.is_empty() && sender.send(lines.concat().into()).await.is_err() || watch.is_ended() {
             return;
         }
@@ -201,7 +226,7 @@ async fn feed(
                     return;
                 }
             }
-            changed = revision.changed() => if changed.is_err() { return },
+            () = changed => {}
             _ = bookmarks.tick() => {
                 let line = shared.lock().bookmark(&watch);
                 if let Some(line) = line && sender.send(line).await.is_err() {
