@@ -7,26 +7,23 @@ use std::time::Duration;
 use std::{io, thread};
 
 use leasehold_election::{
-    Config, Elector, Failure, Identity, IdentityError, LeaseName, LeaseNameError, Mode, OnMissing, Secret,
-    Timing,
+    Config, Failure, Identity, IdentityError, LeaseName, LeaseNameError, Mode, OnMissing, Secret, Timing,
 };
-use tokio::sync::{mpsc, oneshot};
 
-use crate::clock;
-use crate::driver::Driver;
-use crate::handle::{Command, Handle, Shared};
-use crate::leadership::{Leadership, Term};
+use crate::handle::{Handle, Shared};
+use crate::leadership::Leadership;
+use crate::machine::Machine;
 use crate::transport::{self, Transport, describe};
 use crate::watchdog::{HardStop, Stopper, Watchdog};
+use campaign::{Campaign, Running};
+
+mod campaign;
 
 /// One process's candidacy for one Lease.
 pub struct Candidate {
-    config: Config,
     kube_config: Option<kube::Config>,
-    record_events: bool,
     stopper: Stopper,
-    shared: Arc<Shared>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    campaign: Campaign,
 }
 
 impl Candidate {
@@ -37,12 +34,12 @@ impl Candidate {
 
     /// The identity that this candidate writes as holder.
     pub fn identity(&self) -> &str {
-        self.config.identity.as_str()
+        self.campaign.config.identity.as_str()
     }
 
     /// Looks at the candidate and stops it, also from other tasks and threads.
     pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.shared))
+        Handle::new(Arc::clone(&self.campaign.shared))
     }
 
     /// **Work that does not end in time after leadership was lost is ended by aborting the process**, unless
@@ -58,22 +55,12 @@ impl Candidate {
     /// # Errors
     ///
     /// [`RunError`] if it cannot start, or if the driver of the election has died.
-    pub async fn run<W, F>(self, mut work: W) -> Result<(), RunError>
+    pub async fn run<W, F>(self, work: W) -> Result<(), RunError>
     where
         W: FnMut(Leadership) -> F,
         F: Future<Output = ()>,
     {
-        let mut running = self.start()?;
-        while let Some(leadership) = running.terms.recv().await {
-            let ended = WorkEnded {
-                term: Arc::clone(leadership.term()),
-                shared: Arc::clone(&running.shared),
-                watchdog: Arc::clone(&running.watchdog),
-            };
-            work(leadership).await;
-            drop(ended);
-        }
-        running.finished.take().expect("taken once, here").await.unwrap_or(Err(RunError::DriverDied))
+        self.start()?.run(work).await
     }
 
     /// [`Candidate::run`] as a task of the current tokio runtime. [`Handle::changes`] tells what happens.
@@ -90,34 +77,17 @@ impl Candidate {
     }
 
     fn start(self) -> Result<Running, RunError> {
-        let Self { config, kube_config, record_events, stopper, shared, commands } = self;
-        let lease = config.lease.to_string();
-        let watchdog = Arc::new(Watchdog::start(lease, stopper).map_err(RunError::Thread)?);
-        let (terms_sender, terms) = mpsc::unbounded_channel();
-        let (finished_sender, finished) = oneshot::channel();
-        let running = Running {
-            terms,
-            finished: Some(finished),
-            shared: Arc::clone(&shared),
-            watchdog: Arc::clone(&watchdog),
-        };
+        let Self { kube_config, stopper, campaign } = self;
+        let lease = campaign.config.lease.to_string();
+        let watchdog = Watchdog::start(lease, stopper).map_err(RunError::Thread)?;
+        let (running, driving) = campaign.begin(watchdog);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
         thread::Builder::new()
             .name("leasehold-driver".to_owned())
             .spawn(move || {
-                let result = runtime.block_on(async {
-                    let transport = connect(kube_config).await?;
-                    let elector = Elector::new(config, clock::now());
-                    let (driver, events) =
-                        Driver::new(elector, shared, transport, watchdog, record_events, terms_sender);
-                    match driver.run(events, commands).await {
-                        Ok(result) => result.map_err(RunError::from),
-                        Err(error) => Err(RunError::Thread(error)),
-                    }
-                });
+                runtime.block_on(driving.drive(connect(kube_config)));
                 // Requests given up, and the release of a dropped future, need nobody to hear of them.
-                let _ = finished_sender.send(result);
                 runtime.shutdown_background();
             })
             .map_err(RunError::Thread)?;
@@ -127,36 +97,7 @@ impl Candidate {
 
 impl std::fmt::Debug for Candidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Candidate").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-/// A started candidate. Dropping it stops the candidate.
-struct Running {
-    terms: mpsc::UnboundedReceiver<Leadership>,
-    finished: Option<oneshot::Receiver<Result<(), RunError>>>,
-    shared: Arc<Shared>,
-    watchdog: Arc<Watchdog>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.send(Command::Stop);
-    }
-}
-
-/// Says that the work of a term has ended, in whatever way: returned, dropped or panicked.
-struct WorkEnded {
-    term: Arc<Term>,
-    shared: Arc<Shared>,
-    watchdog: Arc<Watchdog>,
-}
-
-impl Drop for WorkEnded {
-    fn drop(&mut self) {
-        self.term.note_work_ended();
-        self.watchdog.arm(clock::now(), None, None);
-        self.shared.send(Command::WorkEnded);
+        f.debug_struct("Candidate").field("config", &self.campaign.config).finish_non_exhaustive()
     }
 }
 
@@ -183,6 +124,7 @@ pub struct CandidateBuilder {
     mode: Mode,
     record_events: bool,
     stopper: Stopper,
+    machine: Machine,
 }
 
 impl CandidateBuilder {
@@ -201,6 +143,7 @@ impl CandidateBuilder {
             mode: Mode::Library,
             record_events: false,
             stopper: Box::new(abort),
+            machine: Machine::HERE,
         }
     }
 
@@ -301,7 +244,7 @@ impl CandidateBuilder {
             Some(identity) => Identity::explicit(identity, &secret)?,
             None => identity_of_process(&secret),
         };
-        let (shared, commands) = Shared::new(&lease, identity.as_str());
+        let (shared, commands) = Shared::new(&lease, identity.as_str(), self.machine);
         let config = Config {
             stop_timeout: self.stop_timeout,
             on_missing: self.on_missing,
@@ -311,14 +254,9 @@ impl CandidateBuilder {
             mode: self.mode,
             ..Config::new(lease, identity, self.timing)
         };
-        Ok(Candidate {
-            config,
-            kube_config: self.kube_config,
-            record_events: self.record_events,
-            stopper: self.stopper,
-            shared: Arc::new(shared),
-            commands,
-        })
+        let record_events = self.record_events;
+        let campaign = Campaign { config, record_events, shared: Arc::new(shared), commands };
+        Ok(Candidate { kube_config: self.kube_config, stopper: self.stopper, campaign })
     }
 }
 

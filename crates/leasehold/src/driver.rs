@@ -4,6 +4,7 @@
 //! all that it had published reads as "not leader".
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +12,12 @@ use std::time::Duration;
 use leasehold_election::{
     Delivery, Effect, Effects, Elector, Failure, Input, Reading, RequestId, State, StopReason, WatchId,
 };
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::clock::{self, Timer};
 use crate::handle::{Command, Shared, Status};
 use crate::leadership::{Leadership, Published, Term};
+use crate::machine::Machine;
 use crate::transport::{self, Transport, WatchItem};
 use crate::watchdog::Watchdog;
 
@@ -33,6 +32,7 @@ enum Event {
 pub(crate) struct Driver {
     elector: Elector,
     shared: Arc<Shared>,
+    machine: Machine,
     transport: Transport,
     watchdog: Arc<Watchdog>,
     record_events: bool,
@@ -63,9 +63,11 @@ impl Driver {
         terms: mpsc::UnboundedSender<Leadership>,
     ) -> (Self, mpsc::UnboundedReceiver<Input>) {
         let (events, receiver) = mpsc::unbounded_channel();
+        let machine = shared.machine;
         let driver = Self {
             elector,
             shared,
+            machine,
             transport,
             watchdog,
             record_events,
@@ -79,7 +81,7 @@ impl Driver {
             last_error: None,
             trouble: None,
             last_update: None,
-            state_since: clock::now(),
+            state_since: machine.now(),
             state: State::Unknown,
             finished: None,
             last_event: None,
@@ -97,11 +99,7 @@ impl Driver {
         mut events: mpsc::UnboundedReceiver<Input>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> io::Result<Result<(), Failure>> {
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe; a Timer owns its descriptor as long as it lives"
-        )]
-        let timer = AsyncFd::with_interest(Timer::non_blocking()?, Interest::READABLE)?;
+        let mut alarm = self.machine.alarm()?;
         let found_over = Arc::clone(&self.shared.found_over);
         let mut event = Event::Election(Input::Start);
         loop {
@@ -110,17 +108,15 @@ impl Driver {
                 self.await_last_event().await;
                 return Ok(result);
             }
-            timer.get_ref().set(Some(wake_after.unwrap_or(IDLE_MAX).min(IDLE_MAX)))?;
+            alarm.set(wake_after.unwrap_or(IDLE_MAX).min(IDLE_MAX))?;
             // Commands first: an end of work or a stop must not wait behind a busy watch.
             event = tokio::select! {
                 biased;
                 Some(command) = commands.recv() => Event::Command(command),
                 () = found_over.notified() => Event::Election(Input::Wake),
                 Some(input) = events.recv() => Event::Election(input),
-                ready = timer.readable() => {
-                    let mut ready = ready?;
-                    timer.get_ref().read()?;
-                    ready.clear_ready();
+                fired = poll_fn(|context| alarm.poll_fired(context)) => {
+                    fired?;
                     Event::Election(Input::Wake)
                 }
             };
@@ -160,9 +156,8 @@ impl Driver {
     }
 
     fn step(&mut self, input: Input) -> Option<Duration> {
-        let now = clock::now();
-        let chance = getrandom::u64().unwrap_or_default();
-        let Effects { list, wake_after, limits } = self.elector.handle(now, chance, input);
+        let now = self.machine.now();
+        let Effects { list, wake_after, limits } = self.elector.handle(now, self.machine.chance(), input);
         // Limits before effects: nobody may believe to lead while a release is on its way.
         let published = Published { from: now, limits };
         if let Some(term) = &self.term {
@@ -200,7 +195,7 @@ impl Driver {
                     config.identity.as_str().to_owned(),
                     config.lease.clone(),
                     published,
-                    Arc::clone(&self.shared.found_over),
+                    &self.shared,
                 ));
                 self.stop_reason = None;
                 self.term = Some(Arc::clone(&term));
@@ -261,10 +256,10 @@ impl Driver {
             Input::Answer(id, delivery) => {
                 self.requests.remove(id);
                 if matches!(delivery, Delivery::Response(_)) {
-                    self.last_update = Some(clock::now().realtime);
+                    self.last_update = Some(self.machine.now().realtime);
                 }
             }
-            Input::WatchLine(..) => self.last_update = Some(clock::now().realtime),
+            Input::WatchLine(..) => self.last_update = Some(self.machine.now().realtime),
             _ => {}
         }
     }

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use leasehold_election::{Change, LeaseName, State};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::clock;
 use crate::leadership::{Deadline, Term};
+use crate::machine::Machine;
 use crate::metrics::{Metrics, Present};
 
 /// Looks at a candidate, and asks it to stop. Clones look at the same candidate.
@@ -58,7 +58,7 @@ impl Handle {
     /// Whether the driver's loop has turned within the last ten seconds; true before the start.
     pub fn alive(&self) -> bool {
         let last = self.shared.last_turn_ns.load(Ordering::Relaxed);
-        last == 0 || nanoseconds(clock::boottime()).saturating_sub(last) < ALIVE_NS
+        last == 0 || nanoseconds(self.shared.machine.now().boottime).saturating_sub(last) < ALIVE_NS
     }
 
     /// The metrics as OpenMetrics text, `application/openmetrics-text; version=1.0.0; charset=utf-8`.
@@ -118,6 +118,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
+    pub(crate) machine: Machine,
     /// Wakes the driver when a check found a term over.
     pub(crate) found_over: Arc<Notify>,
     commands: mpsc::UnboundedSender<Command>,
@@ -128,7 +129,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(lease: &LeaseName, identity: &str) -> (Self, mpsc::UnboundedReceiver<Command>) {
+    pub(crate) fn new(
+        lease: &LeaseName,
+        identity: &str,
+        machine: Machine,
+    ) -> (Self, mpsc::UnboundedReceiver<Command>) {
         let (commands, receiver) = mpsc::unbounded_channel();
         let status = Status {
             namespace: lease.namespace().to_owned(),
@@ -146,6 +151,7 @@ impl Shared {
         };
         let shared = Self {
             metrics: Metrics::new(lease.name()),
+            machine,
             found_over: Arc::default(),
             commands,
             term: RwLock::new(None),
@@ -170,7 +176,7 @@ impl Shared {
     }
 
     pub(crate) fn note_turn(&self) {
-        self.last_turn_ns.store(nanoseconds(clock::boottime()), Ordering::Relaxed);
+        self.last_turn_ns.store(nanoseconds(self.machine.now().boottime), Ordering::Relaxed);
     }
 
     pub(crate) fn publish(&self, status: Status) {

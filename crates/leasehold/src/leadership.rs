@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use leasehold_election::{FencingToken, LeaseName, Limits, Reading, State, StopReason};
 use tokio::sync::{Notify, watch};
 
-use crate::clock;
-use crate::handle::Status;
+use crate::handle::{Shared, Status};
+use crate::machine::Machine;
 
 /// Leadership for one term. Clones are the same term.
 #[derive(Clone, Debug)]
@@ -145,6 +145,7 @@ pub(crate) struct Term {
     over: AtomicBool,
     /// Wakes the driver when a check has found the term over before the driver did.
     found_over: Arc<Notify>,
+    machine: Machine,
     work_ended: AtomicBool,
     stopping: watch::Sender<Option<StopReason>>,
     renewals: watch::Sender<()>,
@@ -182,7 +183,7 @@ impl Term {
         identity: String,
         lease: LeaseName,
         published: Published,
-        found_over: Arc<Notify>,
+        candidate: &Shared,
     ) -> Self {
         Self {
             token,
@@ -191,7 +192,8 @@ impl Term {
             lease,
             limits: RwLock::new(published),
             over: AtomicBool::new(published.limits.lead_for.is_none()),
-            found_over,
+            found_over: Arc::clone(&candidate.found_over),
+            machine: candidate.machine,
             work_ended: AtomicBool::new(false),
             stopping: watch::Sender::new(None),
             renewals: watch::Sender::new(()),
@@ -206,7 +208,7 @@ impl Term {
         // The limits first, then the clocks: never a new limit with an old time.
         let Published { from, limits } = self.limits();
         let lead_for = limits.lead_for.unwrap_or_default();
-        let leads = clock::now().elapsed_for_leading(&from) < lead_for;
+        let leads = self.machine.now().elapsed_for_leading(&from) < lead_for;
         if !leads && !self.over.swap(true, Ordering::SeqCst) {
             self.found_over.notify_one();
         }
@@ -227,7 +229,7 @@ impl Term {
     /// Time until `valid_until`, if work may still run.
     pub(crate) fn valid_for(&self) -> Duration {
         let Published { from, limits } = self.limits();
-        limits.valid_for.unwrap_or_default().saturating_sub(clock::now().elapsed_for_stopping(&from))
+        limits.valid_for.unwrap_or_default().saturating_sub(self.machine.now().elapsed_for_stopping(&from))
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -284,9 +286,10 @@ mod tests {
 
     fn term(lead_for: Duration) -> Term {
         let limits = Limits { lead_for: Some(lead_for), valid_for: Some(lead_for), kill_in: Some(lead_for) };
-        let published = Published { from: clock::now(), limits };
+        let published = Published { from: Machine::HERE.now(), limits };
         let lease = LeaseName::new("prod", "db").unwrap();
-        Term::new(FencingToken::new(7), 1, "me".to_owned(), lease, published, Arc::default())
+        let (candidate, _commands) = Shared::new(&lease, "me", Machine::HERE);
+        Term::new(FencingToken::new(7), 1, "me".to_owned(), lease, published, &candidate)
     }
 
     #[test]
@@ -301,7 +304,7 @@ mod tests {
         assert!(!term.leads());
         let minute = Some(Duration::from_secs(60));
         let limits = Limits { lead_for: minute, valid_for: minute, kill_in: minute };
-        term.publish(Published { from: clock::now(), limits });
+        term.publish(Published { from: Machine::HERE.now(), limits });
         assert!(!term.leads());
     }
 }

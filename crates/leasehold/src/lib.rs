@@ -39,6 +39,7 @@ mod handle;
 mod hint;
 mod leadership;
 mod lines;
+mod machine;
 mod metrics;
 mod transport;
 mod watchdog;

@@ -32,9 +32,13 @@ pub(crate) async fn configuration() -> Result<kube::Config, String> {
 
 /// How to reach the API server.
 pub(crate) struct Transport {
-    config: kube::Config,
+    server: String,
+    connect: Connect,
     client: kube::Client,
 }
+
+/// Makes a client that uses none of the connections that there are.
+pub(crate) type Connect = Box<dyn Fn() -> Result<kube::Client, kube::Error> + Send>;
 
 impl Transport {
     /// A transport whose connections belong to the runtime that this is called on.
@@ -43,19 +47,24 @@ impl Transport {
         // and a read timeout would end watches that are silent because nothing happens.
         config.default_retry = false;
         config.read_timeout = None;
-        let client = connect(&config)?;
-        Ok(Self { config, client })
+        Self::with(config.cluster_url.to_string(), Box::new(move || connect(&config)))
+    }
+
+    /// A transport over clients of another make.
+    pub(crate) fn with(server: String, connect: Connect) -> Result<Self, kube::Error> {
+        let client = connect()?;
+        Ok(Self { server, connect, client })
     }
 
     /// The address of the API server, as configured.
-    pub(crate) fn server(&self) -> String {
-        self.config.cluster_url.to_string()
+    pub(crate) fn server(&self) -> &str {
+        &self.server
     }
 
     /// The client to send with; a new one where idle connections must not be used.
     pub(crate) fn client(&mut self, fresh: bool) -> kube::Client {
         if fresh {
-            match connect(&self.config) {
+            match (self.connect)() {
                 Ok(client) => self.client = client,
                 Err(error) => tracing::warn!(%error, "a new connection cannot be made; using the old one"),
             }

@@ -3,7 +3,6 @@
 use leasehold_election::{Change, Delivery, Note, Operation, Reason};
 
 use super::Driver;
-use crate::clock;
 use crate::events;
 use crate::hint::hint;
 use crate::transport;
@@ -46,7 +45,7 @@ impl Driver {
             lease_uid: self.elector.lease_uid(),
             identity: config.identity.as_str(),
         };
-        let Some(request) = events::record(change, &subject, clock::now()) else { return };
+        let Some(request) = events::record(change, &subject, self.machine.now()) else { return };
         let client = self.transport.client(false);
         self.last_event = Some(tokio::spawn(async move {
             match transport::send(client, request).await {
@@ -72,7 +71,7 @@ impl Driver {
             Note::Answered { operation, result: Err(refusal), elapsed, .. } => {
                 let lease = &self.elector.config().lease;
                 let mut text = format!("{operation} of lease {lease} failed: {refusal}");
-                if let Some(hint) = hint(refusal, *operation, lease, &self.transport.server()) {
+                if let Some(hint) = hint(refusal, *operation, lease, self.transport.server()) {
                     text = format!("{text}\nhint: {hint}");
                 }
                 // A lost race is no error; what is said again is said more quietly.
@@ -91,7 +90,7 @@ impl Driver {
                 Some(refusal) => {
                     let lease = &self.elector.config().lease;
                     let server = self.transport.server();
-                    let hint = hint(refusal, Operation::Watch, lease, &server).unwrap_or_default();
+                    let hint = hint(refusal, Operation::Watch, lease, server).unwrap_or_default();
                     tracing::warn!(target: TARGET, reason = %refusal.reason, message = %refusal.message, "the watch failed; reading instead. {hint}");
                 }
                 None => tracing::debug!(target: TARGET, up, "watch"),
@@ -118,6 +117,7 @@ mod tests {
 
     use super::*;
     use crate::handle::Shared;
+    use crate::machine::Machine;
     use crate::transport::Transport;
     use crate::watchdog::Watchdog;
 
@@ -126,10 +126,10 @@ mod tests {
     async fn a_refused_release_is_seen_in_the_status_and_a_lost_race_is_not() {
         let identity = Identity::of_process("db-0", None, &Secret::from_random([1; 16]));
         let config = Config::new(LeaseName::new("prod", "db").unwrap(), identity, Timing::default());
-        let (shared, _commands) = Shared::new(&config.lease, config.identity.as_str());
+        let (shared, _commands) = Shared::new(&config.lease, config.identity.as_str(), Machine::HERE);
         let transport = Transport::new(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
         let watchdog = Watchdog::start("prod/db".to_owned(), Box::new(|_| {})).unwrap();
-        let elector = Elector::new(config, clock::now());
+        let elector = Elector::new(config, Machine::HERE.now());
         let (terms, _terms) = mpsc::unbounded_channel();
         let (mut driver, _events) =
             Driver::new(elector, Arc::new(shared), transport, Arc::new(watchdog), false, terms);
