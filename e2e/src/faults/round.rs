@@ -29,6 +29,8 @@ pub(super) struct Round {
     pub(super) members: Vec<usize>,
     /// Whom the library ended after a pause, because its work had no time left.
     pub(super) hard_stops: usize,
+    /// Whose work the machine gave no time to stop.
+    pub(super) starved: Option<String>,
     pub(super) violations: Vec<String>,
 }
 
@@ -78,6 +80,7 @@ impl Arena {
             victims: self.victims(strike.victims, leader, strike.seed / 20),
             members: self.seats.iter().map(|seat| seat.member).collect(),
             hard_stops: 0,
+            starved: None,
             violations: Vec::new(),
         })
     }
@@ -163,6 +166,10 @@ impl Arena {
             match round.strike.fault {
                 Fault::StoppedWhileCut if is_victim => {}
                 Fault::Paused if is_victim && errors.contains(HARD_STOP) => round.hard_stops += 1,
+                // Its work had 400 ms to stop: that is much, but not where others use the processor.
+                _ if errors.contains(HARD_STOP) => {
+                    round.starved.get_or_insert(name);
+                }
                 _ => round.violations.push(format!("{name} ended with {status}:\n{errors}")),
             }
             self.seat_another(seat).await?;

@@ -99,6 +99,9 @@ impl Arena {
         if report.is_void() {
             return Some("nobody led".to_owned());
         }
+        if let Some(name) = &round.starved {
+            return Some(format!("the work of {name} was given no time to stop, and ended by force"));
+        }
         let stands_still =
             matches!(round.strike.fault, Fault::Killed | Fault::Paused | Fault::StoppedWhileCut);
         let watched = (0..self.seats.len()).filter(|seat| !(stands_still && round.victims.contains(seat)));
