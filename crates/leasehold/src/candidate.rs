@@ -18,6 +18,8 @@ use crate::watchdog::{HardStop, Stopper, Watchdog};
 use campaign::{Campaign, Running};
 
 mod campaign;
+#[cfg(test)]
+mod simulated;
 
 /// One process's candidacy for one Lease.
 pub struct Candidate {

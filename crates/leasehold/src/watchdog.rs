@@ -81,6 +81,13 @@ impl Watchdog {
         Ok(Self { shared, thread: Some(thread) })
     }
 
+    /// A watchdog without its thread, which no virtual time can hold: nobody ends work by force.
+    #[cfg(test)]
+    pub(crate) fn unattended() -> io::Result<Self> {
+        let state = Mutex::new(State { armed: None, reason: None, quit: false });
+        Ok(Self { shared: Arc::new(Shared { timer: Timer::blocking()?, state }), thread: None })
+    }
+
     /// Ends the work `after` this long from the reading `from`; `None` if there is no work.
     pub(crate) fn arm(&self, from: Reading, after: Option<Duration>, reason: Option<&StopReason>) {
         let mut state = self.shared.lock();
