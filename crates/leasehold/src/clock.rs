@@ -1,7 +1,9 @@
 //! The clocks of this machine, and a timer that counts suspended time.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -132,8 +134,12 @@ impl Alarm {
     ///
     /// If the kernel refuses to read the timer.
     pub async fn rings(&self) -> io::Result<()> {
-        self.timer.readable().await?.clear_ready();
-        self.timer.get_ref().read()
+        poll_fn(|context| self.poll_rings(context)).await
+    }
+
+    pub(crate) fn poll_rings(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.timer.poll_read_ready(context))?.clear_ready();
+        Poll::Ready(self.timer.get_ref().read())
     }
 }
 

@@ -115,8 +115,8 @@ impl Driver {
                 Some(command) = commands.recv() => Event::Command(command),
                 () = found_over.notified() => Event::Election(Input::Wake),
                 Some(input) = events.recv() => Event::Election(input),
-                fired = poll_fn(|context| alarm.poll_fired(context)) => {
-                    fired?;
+                rings = poll_fn(|context| alarm.poll_rings(context)) => {
+                    rings?;
                     Event::Election(Input::Wake)
                 }
             };

@@ -4,14 +4,12 @@
 
 use std::fmt;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use leasehold_election::Reading;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
-use crate::clock::{self, Timer};
+use crate::clock;
 
 /// The machine, or what stands for it.
 #[derive(Clone, Copy)]
@@ -19,16 +17,16 @@ pub(crate) struct Machine {
     pub(crate) now: fn() -> Reading,
     pub(crate) chance: fn() -> u64,
     /// Called on the driver's runtime.
-    pub(crate) alarm: fn() -> io::Result<Box<dyn Alarm>>,
+    pub(crate) alarm: fn() -> io::Result<Box<dyn AlarmClock>>,
 }
 
 /// Wakes the driver up.
-pub(crate) trait Alarm {
-    /// Fires once after `after`, and not as it was set before.
+pub(crate) trait AlarmClock {
+    /// Rings once after `after`, and not as it was set before.
     fn set(&mut self, after: Duration) -> io::Result<()>;
 
-    /// Whether it has fired. May say so for a setting that was replaced since.
-    fn poll_fired(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Whether it has rung. May say so for a setting that was replaced since.
+    fn poll_rings(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 impl Machine {
@@ -36,7 +34,7 @@ impl Machine {
     pub(crate) const HERE: Self = Self {
         now: clock::now,
         chance: || getrandom::u64().unwrap_or_default(),
-        alarm: || Ok(Box::new(BoottimeAlarm::new()?)),
+        alarm: || Ok(Box::new(clock::Alarm::new()?)),
     };
 
     pub(crate) fn now(self) -> Reading {
@@ -47,7 +45,7 @@ impl Machine {
         (self.chance)()
     }
 
-    pub(crate) fn alarm(self) -> io::Result<Box<dyn Alarm>> {
+    pub(crate) fn alarm(self) -> io::Result<Box<dyn AlarmClock>> {
         (self.alarm)()
     }
 }
@@ -58,28 +56,12 @@ impl fmt::Debug for Machine {
     }
 }
 
-/// An alarm that counts suspended time.
-struct BoottimeAlarm(AsyncFd<Timer>);
-
-impl BoottimeAlarm {
-    fn new() -> io::Result<Self> {
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe; a Timer owns its descriptor as long as it lives"
-        )]
-        AsyncFd::with_interest(Timer::non_blocking()?, Interest::READABLE).map(Self)
-    }
-}
-
-impl Alarm for BoottimeAlarm {
+impl AlarmClock for clock::Alarm {
     fn set(&mut self, after: Duration) -> io::Result<()> {
-        self.0.get_ref().set(Some(after))
+        Self::set(self, Some(after))
     }
 
-    fn poll_fired(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut ready = ready!(self.0.poll_read_ready(context))?;
-        self.0.get_ref().read()?;
-        ready.clear_ready();
-        Poll::Ready(Ok(()))
+    fn poll_rings(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_rings(self, context)
     }
 }

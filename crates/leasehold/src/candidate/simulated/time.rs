@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use leasehold_election::Reading;
 use tokio::time::Sleep;
 
-use crate::machine::{Alarm, Machine};
+use crate::machine::{AlarmClock, Machine};
 
 thread_local! {
     /// Where no host runs: between two steps, and while a host is torn down.
@@ -63,19 +63,19 @@ fn reading(elapsed: Duration) -> Reading {
     Reading { raw: since_boot, boottime: since_boot, realtime }
 }
 
-fn alarm() -> io::Result<Box<dyn Alarm>> {
+fn alarm() -> io::Result<Box<dyn AlarmClock>> {
     Ok(Box::new(VirtualAlarm(Box::pin(tokio::time::sleep(Duration::ZERO)))))
 }
 
 struct VirtualAlarm(Pin<Box<Sleep>>);
 
-impl Alarm for VirtualAlarm {
+impl AlarmClock for VirtualAlarm {
     fn set(&mut self, after: Duration) -> io::Result<()> {
         self.0.as_mut().reset(tokio::time::Instant::now() + after);
         Ok(())
     }
 
-    fn poll_fired(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_rings(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.0.as_mut().poll(context));
         Poll::Ready(Ok(()))
     }
