@@ -79,6 +79,7 @@ impl Elector {
                 let wait =
                     if self.watch_is_trusted() { self.config.timing.retry_period() } else { Duration::ZERO };
                 self.campaign.read_at = self.now.wait + wait;
+                self.read_not_before_asked();
             }
             Answer::Refused(refusal) if refusal.reason == Reason::Missing => self.take_missing_answer(flight),
             Answer::Refused(refusal) => {

@@ -20,7 +20,7 @@ pub(super) struct Campaign {
     /// The latest acquisition lost its race, or its answer was lost, and no look at the Lease has followed.
     pub(super) in_doubt: bool,
     pub(super) read_at: Duration,
-    /// The server asked not to be read before, and nothing was heard since.
+    /// The server asked for no request before: `Retry-After`, whatever a watch tells meanwhile.
     asked_until: Duration,
     pub(super) failures: u32,
     /// No second acquisition of an unchanged record before this.
@@ -81,6 +81,7 @@ impl Elector {
         // Who finishes acquires nothing, though it be time.
         let acquire = self.acquire_at().filter(|_| !self.finishing);
         let next = match &self.flight {
+            None if self.finishing => self.campaign.asked_until,
             None => acquire.into_iter().chain([self.campaign.read_at]).min()?,
             Some(_) if self.is_reading() => acquire?,
             Some(_) => return None,
@@ -120,7 +121,8 @@ impl Elector {
             Lease::Present(record) => self.view.free_at().max(self.stay_out_until(record)),
         };
         let campaign = &self.campaign;
-        Some((free_at + campaign.spread).max(campaign.paced_until).max(campaign.backoff_until))
+        let paced = campaign.paced_until.max(campaign.backoff_until).max(campaign.asked_until);
+        Some((free_at + campaign.spread).max(paced))
     }
 
     fn is_own_lapsed(&self, record: &Record) -> bool {
@@ -170,9 +172,25 @@ impl Elector {
             self.jittered(doubled.min(longest))
         };
         self.campaign.failures = self.campaign.failures.saturating_add(1);
-        let asked = refusal.retry_after.unwrap_or_default().min(longest);
-        self.campaign.asked_until = self.now.wait + asked;
-        self.campaign.read_at = self.now.wait + pause.max(asked);
+        self.campaign.read_at = self.now.wait + self.within_term(pause.max(self.asked(refusal)));
+        if self.renewing_term().is_none() {
+            self.read_not_before_asked();
+        }
+    }
+
+    /// Takes down until when the server wants no more requests.
+    pub(super) fn note_asked(&mut self, refusal: &Refusal) {
+        let until = self.now.wait + self.asked(refusal);
+        self.campaign.asked_until = self.campaign.asked_until.max(until);
+    }
+
+    /// What the server asks for with a refusal, within the longest pause.
+    pub(super) fn asked(&self, refusal: &Refusal) -> Duration {
+        refusal.retry_after.unwrap_or_default().min(self.longest_pause())
+    }
+
+    pub(super) fn read_not_before_asked(&mut self) {
+        self.campaign.read_at = self.campaign.read_at.max(self.campaign.asked_until);
     }
 
     /// Fifteen retry periods, but no longer with its jitter than a lease lasts: once the API server is back, a leader is
@@ -234,13 +252,13 @@ impl Elector {
     fn note_sign(&mut self, sight: Sight) {
         self.heard = Some(self.now.kill);
         self.campaign.failures = 0;
-        self.campaign.asked_until = Duration::ZERO;
         self.campaign.read_at = self.now.wait
             + if self.watch_is_trusted() {
                 self.view.patience(&self.config)
             } else {
                 self.jittered(self.config.timing.retry_period())
             };
+        self.read_not_before_asked();
         if sight == Sight::News {
             self.campaign.in_doubt = false;
             self.campaign.paced_until = Duration::ZERO;
@@ -274,7 +292,7 @@ impl Elector {
         }
         if self.campaign.closing_read_sent {
             self.become_finished(Ok(()));
-        } else {
+        } else if self.now.wait >= self.campaign.asked_until {
             self.campaign.closing_read_sent = true;
             self.read();
         }

@@ -106,7 +106,8 @@ impl Elector {
         let now = self.now;
         let explained = self.renewing_term().is_some_and(|term| term.explain_refusal(replaced, now));
         if explained {
-            self.read_soon();
+            // What the server asked for was waited for as far as the term allows.
+            self.campaign.read_at = now.wait;
         } else {
             self.become_lost(StopReason::Refused);
         }
@@ -133,7 +134,7 @@ impl Elector {
         }
     }
 
-    fn renewing_term(&mut self) -> Option<&mut Term> {
+    pub(super) fn renewing_term(&mut self) -> Option<&mut Term> {
         match &mut self.phase {
             Phase::Confirming(term) | Phase::Leading(term) | Phase::Stopping(term) => Some(term),
             Phase::Idle | Phase::Campaigning | Phase::Lost(_) | Phase::Releasing(_) | Phase::Finished => None,
@@ -152,17 +153,24 @@ impl Elector {
                 self.jittered(timing.retry_period()).max(asked)
             }
         };
-        let attempt_timeout = timing.attempt_timeout();
-        let now = self.now;
-        let Some(term) = self.renewing_term() else { return };
-        let left = term.lead_until().saturating_sub(now.lead);
-        let pause = match left.saturating_sub(attempt_timeout) {
+        let renew_at = self.now.kill + self.within_term(pause);
+        if let Some(term) = self.renewing_term() {
+            term.set_renew_at(renew_at);
+        }
+    }
+
+    /// As much of a pause as leaves time for one more attempt before the present term ends, if there is one.
+    pub(super) fn within_term(&self, pause: Duration) -> Duration {
+        let (Phase::Confirming(term) | Phase::Leading(term) | Phase::Stopping(term)) = &self.phase else {
+            return pause;
+        };
+        let left = term.lead_until().saturating_sub(self.now.lead);
+        match left.saturating_sub(self.config.timing.attempt_timeout()) {
             // What is sent in the last moment helps nobody, and where it is applied late, others wait for it.
             Duration::ZERO if left < ATTEMPT_TIMEOUT_MIN => pause.max(left),
             Duration::ZERO => pause,
             room => pause.min(room),
-        };
-        term.set_renew_at(now.kill + pause);
+        }
     }
 
     /// Compares the Lease with the present term.

@@ -101,11 +101,15 @@ impl Elector {
             self.read_soon();
             return self.end_release(released);
         }
-        if release.attempts >= RELEASE_ATTEMPTS_MAX {
+        let at_once = refusal.reason == Reason::Timeout && refusal.code == 0;
+        let pause = if at_once { Duration::ZERO } else { RELEASE_PAUSE };
+        let asked_until = self.now.kill.saturating_add(refusal.retry_after.unwrap_or_default());
+        // What the server wants later than the end of the lease is of no use.
+        let too_late = refusal.retry_after.is_some() && asked_until >= release.term.valid_until();
+        if too_late || release.attempts >= RELEASE_ATTEMPTS_MAX {
             return self.end_release(false);
         }
-        let at_once = refusal.reason == Reason::Timeout && refusal.code == 0;
-        release.at = self.now.kill + if at_once { Duration::ZERO } else { RELEASE_PAUSE };
+        release.at = (self.now.kill + pause).max(asked_until);
     }
 
     fn end_release(&mut self, released: bool) {

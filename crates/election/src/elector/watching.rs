@@ -127,6 +127,8 @@ impl Elector {
             self.watch.failures = self.watch.failures.saturating_add(1);
             self.jittered(doubled.min(self.longest_pause()))
         };
+        let asked = refusal.as_ref().map_or(Duration::ZERO, |refusal| self.asked(refusal));
+        let pause = pause.max(asked);
         self.effects.push(Effect::Note(Note::Watch { up: false, refusal }));
         if let Some(id) = self.watch_id() {
             self.effects.push(Effect::CloseWatch(id));
