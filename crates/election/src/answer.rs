@@ -149,6 +149,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Whether a `test` of a patch failed: the Lease is not what it was. A 409 tells less: the API server gives a patch up
+    /// after five conflicts with other writers (MaxRetryWhenPatchConflicts of its endpoints/handlers/patch.go), each of
+    /// which its tests would have passed.
+    pub(crate) fn is_failed_test(&self) -> bool {
+        self.reason == Reason::Conflict && self.code != 409
+    }
+
     pub(crate) fn new(reason: Reason, code: u16, message: String, retry_after: Option<Duration>) -> Self {
         Self { reason, code, message: shortened(message), retry_after }
     }

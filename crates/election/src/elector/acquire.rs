@@ -63,6 +63,7 @@ impl Elector {
             Answer::Unknown(refusal) => {
                 self.remember(attempt);
                 self.campaign.in_doubt = true;
+                self.pace_refused();
                 if self.campaign.failures == 0 {
                     self.read_soon();
                 } else {
@@ -79,17 +80,40 @@ impl Elector {
                 let wait =
                     if self.watch_is_trusted() { self.config.timing.retry_period() } else { Duration::ZERO };
                 self.campaign.read_at = self.now.wait + wait;
-                self.read_not_before_asked();
+                self.pace_refused();
             }
             Answer::Refused(refusal) if refusal.reason == Reason::Missing => self.take_missing_answer(flight),
             Answer::Refused(refusal) => {
                 self.handle_read_failure(&refusal);
-                self.campaign.paced_until = self.campaign.read_at;
-                if refusal.reason.is_policy() && self.campaign.failures <= POLICY_TRIES {
+                if self.may_mean_not_yet(&refusal) {
                     self.campaign.paced_until = self.now.wait + POLICY_PACE;
+                } else {
+                    self.pace_refused();
+                    self.campaign.paced_until = self.campaign.paced_until.max(self.campaign.read_at);
                 }
             }
         }
+    }
+
+    /// What is refused, or not answered, again although there was no news since will be so once more: back-off from then on.
+    fn pace_refused(&mut self) {
+        let refusals = self.campaign.refusals;
+        self.campaign.refusals = refusals.saturating_add(1);
+        if refusals > 0 {
+            let doubled = self.config.timing.retry_period() * 2_u32.pow(refusals.min(10));
+            let pause = self.jittered(doubled.min(self.longest_pause()));
+            self.campaign.paced_until = self.campaign.paced_until.max(self.now.wait + pause);
+        }
+    }
+
+    /// Whether an admission policy has refused a write that it may allow soon. One that has refused this often does not say
+    /// "not yet" but "no".
+    pub(super) fn may_mean_not_yet(&mut self, refusal: &Refusal) -> bool {
+        if !refusal.reason.is_policy() || self.campaign.refusals >= POLICY_TRIES {
+            return false;
+        }
+        self.campaign.refusals += 1;
+        true
     }
 
     fn remember(&mut self, attempt: Attempt) {
@@ -154,7 +178,7 @@ impl Elector {
     }
 }
 
-/// A policy that has refused this often does not say "not yet" but "no": back-off from then on.
+/// This takes a term guard that counts whole seconds to its end.
 const POLICY_TRIES: u32 = 8;
 /// More acquisitions than this are never unanswered at once: each is followed by a read.
 const ATTEMPTS_MAX: usize = 16;

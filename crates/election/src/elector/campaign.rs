@@ -23,6 +23,8 @@ pub(super) struct Campaign {
     /// The server asked for no request before: `Retry-After`, whatever a watch tells meanwhile.
     asked_until: Duration,
     pub(super) failures: u32,
+    /// Writes that were refused or not answered since the last news.
+    pub(super) refusals: u32,
     /// No second acquisition of an unchanged record before this.
     pub(super) paced_until: Duration,
     backoff_until: Duration,
@@ -68,7 +70,7 @@ impl Elector {
         }
         if acquires {
             self.acquire();
-        } else if self.now.wait >= self.campaign.read_at {
+        } else if self.read_is_due() {
             self.read();
         }
     }
@@ -82,7 +84,7 @@ impl Elector {
         let acquire = self.acquire_at().filter(|_| !self.finishing);
         let next = match &self.flight {
             None if self.finishing => self.campaign.asked_until,
-            None => acquire.into_iter().chain([self.campaign.read_at]).min()?,
+            None => acquire.into_iter().chain([self.next_read_at()]).min()?,
             Some(_) if self.is_reading() => acquire?,
             Some(_) => return None,
         };
@@ -96,15 +98,26 @@ impl Elector {
 
     /// Reads as soon as the machine acts again, because what is known is in doubt, unless the server asked for more time.
     pub(super) fn read_soon(&mut self) {
-        self.campaign.read_at = self.now.wait.max(self.campaign.asked_until);
+        self.campaign.read_at = self.now.wait;
     }
 
     pub(super) fn read_is_due(&self) -> bool {
-        self.now.wait >= self.campaign.read_at
+        self.now.wait >= self.next_read_at()
     }
 
     pub(super) fn read_due_in(&self) -> Duration {
-        self.campaign.read_at.saturating_sub(self.now.wait)
+        self.next_read_at().saturating_sub(self.now.wait)
+    }
+
+    /// Not before the server wants requests again. A leader that must look before it renews has waited for that as far as
+    /// its term allows.
+    fn next_read_at(&self) -> Duration {
+        match &self.phase {
+            Phase::Confirming(_) | Phase::Leading(_) | Phase::Stopping(_) => self.campaign.read_at,
+            Phase::Idle | Phase::Campaigning | Phase::Lost(_) | Phase::Releasing(_) | Phase::Finished => {
+                self.campaign.read_at.max(self.campaign.asked_until)
+            }
+        }
     }
 
     /// When this candidate may acquire, as far as it knows now.
@@ -173,9 +186,6 @@ impl Elector {
         };
         self.campaign.failures = self.campaign.failures.saturating_add(1);
         self.campaign.read_at = self.now.wait + self.within_term(pause.max(self.asked(refusal)));
-        if self.renewing_term().is_none() {
-            self.read_not_before_asked();
-        }
     }
 
     /// Takes down until when the server wants no more requests.
@@ -184,13 +194,19 @@ impl Elector {
         self.campaign.asked_until = self.campaign.asked_until.max(until);
     }
 
+    /// The server has carried out what was sent in spite of it.
+    pub(super) fn forget_asked(&mut self) {
+        self.campaign.asked_until = Duration::ZERO;
+    }
+
     /// What the server asks for with a refusal, within the longest pause.
     pub(super) fn asked(&self, refusal: &Refusal) -> Duration {
         refusal.retry_after.unwrap_or_default().min(self.longest_pause())
     }
 
-    pub(super) fn read_not_before_asked(&mut self) {
-        self.campaign.read_at = self.campaign.read_at.max(self.campaign.asked_until);
+    /// The server wants no requests before, on the wait clock.
+    pub(super) fn asked_until(&self) -> Duration {
+        self.campaign.asked_until
     }
 
     /// Fifteen retry periods, but no longer with its jitter than a lease lasts: once the API server is back, a leader is
@@ -258,10 +274,10 @@ impl Elector {
             } else {
                 self.jittered(self.config.timing.retry_period())
             };
-        self.read_not_before_asked();
         if sight == Sight::News {
             self.campaign.in_doubt = false;
             self.campaign.paced_until = Duration::ZERO;
+            self.campaign.refusals = 0;
             self.campaign.spread = PRIORITY_STEP * u32::from(self.config.priority) + self.share(SPREAD_MAX);
         }
     }
@@ -274,8 +290,7 @@ impl Elector {
 
     /// Reads within `pause`, unless the server asked for more time.
     pub(super) fn read_by(&mut self, pause: Duration) {
-        let by = (self.now.wait + pause).max(self.campaign.asked_until);
-        self.campaign.read_at = self.campaign.read_at.min(by);
+        self.campaign.read_at = self.campaign.read_at.min(self.now.wait + pause);
     }
 
     /// Finishes once no acquisition of this process can be left behind unseen.

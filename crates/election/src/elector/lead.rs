@@ -59,6 +59,7 @@ impl Elector {
             return;
         }
         let read_is_due = self.read_is_due();
+        let asked_to_wait = !self.asked_left().is_zero();
         let seconds = self.config.timing.lease_duration_seconds();
         let (Phase::Confirming(term) | Phase::Leading(term) | Phase::Stopping(term)) = &mut self.phase else {
             return;
@@ -68,7 +69,7 @@ impl Elector {
                 self.read()
             };
         }
-        if self.now.kill < term.renew_at() {
+        if self.now.kill < term.renew_at() || asked_to_wait {
             return;
         }
         let replaced = term.shown().map(str::to_owned);
@@ -91,7 +92,7 @@ impl Elector {
                     term.discard(renew_time);
                 }
                 match refusal.reason {
-                    Reason::Conflict => self.handle_refused_renewal(replaced),
+                    _ if refusal.is_failed_test() => self.handle_refused_renewal(replaced),
                     Reason::Missing => self.take_missing(None),
                     _ => self.retry_renewal(&refusal),
                 }
@@ -106,8 +107,7 @@ impl Elector {
         let now = self.now;
         let explained = self.renewing_term().is_some_and(|term| term.explain_refusal(replaced, now));
         if explained {
-            // What the server asked for was waited for as far as the term allows.
-            self.campaign.read_at = now.wait;
+            self.read_soon();
         } else {
             self.become_lost(StopReason::Refused);
         }
@@ -134,7 +134,7 @@ impl Elector {
         }
     }
 
-    pub(super) fn renewing_term(&mut self) -> Option<&mut Term> {
+    fn renewing_term(&mut self) -> Option<&mut Term> {
         match &mut self.phase {
             Phase::Confirming(term) | Phase::Leading(term) | Phase::Stopping(term) => Some(term),
             Phase::Idle | Phase::Campaigning | Phase::Lost(_) | Phase::Releasing(_) | Phase::Finished => None,
@@ -144,10 +144,11 @@ impl Elector {
     /// After a timeout at once; after an error the retry period, or what the server asks for, but so that one more
     /// attempt still fits before the end of the term.
     fn retry_renewal(&mut self, refusal: &Refusal) {
+        let may_mean_not_yet = self.may_mean_not_yet(refusal);
         let timing = &self.config.timing;
         let pause = match refusal.reason {
             Reason::Timeout if refusal.code == 0 => Duration::ZERO,
-            reason if reason.is_policy() => POLICY_PACE,
+            _ if may_mean_not_yet => POLICY_PACE,
             _ => {
                 let asked = refusal.retry_after.unwrap_or_default().min(timing.lease_duration());
                 self.jittered(timing.retry_period()).max(asked)
@@ -156,6 +157,24 @@ impl Elector {
         let renew_at = self.now.kill + self.within_term(pause);
         if let Some(term) = self.renewing_term() {
             term.set_renew_at(renew_at);
+        }
+    }
+
+    /// For how long the server wants no renewal, as far as one more attempt still fits before the end of the term. An
+    /// acquisition that was confirmed late has no such end.
+    fn asked_left(&self) -> Duration {
+        let asked = self.asked_until().saturating_sub(self.now.wait);
+        match &self.phase {
+            Phase::Leading(term) | Phase::Stopping(term) => {
+                let left = term.lead_until().saturating_sub(self.now.lead);
+                asked.min(left.saturating_sub(self.config.timing.attempt_timeout()))
+            }
+            Phase::Idle
+            | Phase::Campaigning
+            | Phase::Confirming(_)
+            | Phase::Lost(_)
+            | Phase::Releasing(_)
+            | Phase::Finished => asked,
         }
     }
 
@@ -225,7 +244,11 @@ impl Elector {
     pub(super) fn term_wake(&self, term: &Term) -> Option<Duration> {
         let kill = |at: Duration| at.saturating_sub(self.now.kill);
         let renew = || {
-            let due = if term.is_unsure() { self.read_due_in() } else { kill(term.renew_at()) };
+            let due = if term.is_unsure() {
+                self.read_due_in()
+            } else {
+                kill(term.renew_at()).max(self.asked_left())
+            };
             self.flight.is_none().then_some(due)
         };
         let end = |at: Duration| (!term.is_killed()).then(|| kill(at));
@@ -268,5 +291,5 @@ fn somebody_may_work(reason: &StopReason) -> bool {
     }
 }
 
-/// How soon a write that an admission policy refused is tried again.
+/// How soon a write that an admission policy refused is tried again, eight times.
 pub(super) const POLICY_PACE: Duration = Duration::from_millis(500);

@@ -88,8 +88,9 @@ impl Elector {
 
     fn handle_flight_end(&mut self, flight: &Flight, answer: Answer) {
         self.note_answer(flight, &answer);
-        if let Answer::Refused(refusal) | Answer::Unknown(refusal) = &answer {
-            self.note_asked(refusal);
+        match &answer {
+            Answer::Lease(_) => self.forget_asked(),
+            Answer::Refused(refusal) | Answer::Unknown(refusal) => self.note_asked(refusal),
         }
         match &flight.purpose {
             Purpose::Read => self.handle_read(flight, answer),

@@ -95,8 +95,8 @@ impl Elector {
             Answer::Unknown(refusal) => (refusal, true),
         };
         release.unknown |= unknown;
-        if matches!(refusal.reason, Reason::Conflict | Reason::Missing) {
-            let released = release.unknown && refusal.reason == Reason::Conflict;
+        if refusal.is_failed_test() || refusal.reason == Reason::Missing {
+            let released = release.unknown && refusal.reason != Reason::Missing;
             // The Lease is not what it was: look before anything is said about its holder.
             self.read_soon();
             return self.end_release(released);

@@ -286,6 +286,7 @@ fn refuse(text: &str) -> Result<Response<Vec<u8>>, String> {
             status(404, "NotFound", "namespaces \"prod\" not found", &details("namespaces", "prod"))
         }
         "404-path" => status(404, "", "404 page not found", &nothing),
+        "409" => status(409, "Conflict", "the object has been modified", &details("leases", "db")),
         "410" => status(410, "Expired", "too old resource version", &nothing),
         "429" => status(429, "TooManyRequests", "too many requests, please try again later", &nothing),
         "500" => status(500, "InternalError", "etcdserver: request timed out", &nothing),
