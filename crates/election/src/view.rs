@@ -27,6 +27,8 @@ pub(crate) struct View {
     floor: Duration,
     /// Time between the two latest renewals of the holder.
     renewal_gap: Option<Duration>,
+    /// Whether the present news was a change when it was seen: what was there at first sight may be older.
+    seen_to_change: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,7 @@ impl View {
             free_at: Duration::ZERO,
             floor: Duration::ZERO,
             renewal_gap: None,
+            seen_to_change: false,
         }
     }
 
@@ -134,7 +137,8 @@ impl View {
             return Sight::Same;
         }
         self.note_replacement(&record, now, config);
-        self.renewal_gap = self.gap_to(&record, now);
+        self.renewal_gap = self.gap_to(&record, now, config);
+        self.seen_to_change = self.record().is_some();
         self.free_at = self.when_free(&record, now, config).max(self.floor);
         self.seen = now.wait;
         self.lease = Lease::Present(record);
@@ -191,10 +195,13 @@ impl View {
         }
     }
 
-    fn gap_to(&self, record: &Record, now: Moment) -> Option<Duration> {
+    fn gap_to(&self, record: &Record, now: Moment, config: &Config) -> Option<Duration> {
         let known = self.record()?;
         let same_term = known.holder() == record.holder() && known.transitions == record.transitions;
-        same_term.then(|| now.wait.saturating_sub(self.seen))
+        let gap = same_term.then(|| now.wait.saturating_sub(self.seen))?;
+        let usual = known.duration().unwrap_or(config.timing.lease_duration()) / 3;
+        // What was there at first sight may be older: the gap is at least as long as it seems.
+        Some(if self.seen_to_change { gap } else { gap.max(usual) })
     }
 
     fn when_free(&self, record: &Record, now: Moment, config: &Config) -> Duration {
