@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::demo::{DemoArgs, naive::NaiveArgs};
+use crate::generate::GenerateArgs;
 use crate::sim::args::SimArgs;
 
 /// Leader election that keeps its promise: never two leaders, hardly ever none.
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Elect(Box<ElectArgs>),
     /// Serve the Kubernetes API from memory, for trying things out
     Apiserver(ApiserverArgs),
+    /// Print hardened manifests: the Lease, its Role, and workloads that take part in the election
+    Generate(Box<GenerateArgs>),
     /// A candidate of the demo with a ConfigMap lock as people write it by hand
     #[command(hide = true)]
     DemoNaiveCandidate(NaiveArgs),
@@ -60,7 +63,8 @@ const EXAMPLES: &str = "Examples:
   leasehold demo --rounds 8 --lock lease -o json
   leasehold sim --seeds 2000                        # an hour each, in virtual time
   leasehold elect --namespace production --lease my-service-leader
-  leasehold apiserver --kubeconfig-out /tmp/kubeconfig";
+  leasehold apiserver --kubeconfig-out /tmp/kubeconfig
+  kubectl get sts my-service -o yaml | leasehold generate sidecar -f - | kubectl apply -f -";
 
 const APISERVER_EXAMPLES: &str = "Examples:
   leasehold apiserver --kubeconfig-out /tmp/kubeconfig &

@@ -3,6 +3,7 @@
 mod apiserver;
 mod args;
 mod demo;
+mod generate;
 mod lifeline;
 mod millis;
 mod problem;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args),
         Command::Elect(args) => elect(*args),
         Command::Apiserver(args) => apiserver::run(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::DemoNaiveCandidate(args) => demo::naive::run(&args),
     };
     outcome.unwrap_or_else(|problem| problem.report())

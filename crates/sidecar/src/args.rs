@@ -29,6 +29,16 @@ pub struct Cli {
 pub enum Command {
     /// Exit with 0 only while the is-leader file says that this Pod leads; 1 if not, 2 if it cannot be told
     Check(CheckArgs),
+    /// Copy this program to a path, for a container whose image does not have it
+    Install(InstallArgs),
+}
+
+/// Flags of `install`.
+#[derive(Debug, ClapArgs)]
+pub struct InstallArgs {
+    /// Where to: a file, or a folder that is there
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
 }
 
 /// Flags of `check`.

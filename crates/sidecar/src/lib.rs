@@ -10,12 +10,14 @@ mod done;
 mod exec;
 mod file;
 mod http;
+mod install;
 mod kubeconfig;
 mod run;
 
-pub use args::{Args, CheckArgs, Cli, Command, LogFormat, OnLost, duration};
+pub use args::{Args, CheckArgs, Cli, Command, InstallArgs, LogFormat, OnLost, duration};
 pub use config::Config;
 pub use done::AppDone;
 pub use exec::part;
 pub use file::{Content, NotLeader, check};
+pub use install::install;
 pub use run::{ExitStatus, run};

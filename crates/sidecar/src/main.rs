@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use leasehold_sidecar::{CheckArgs, Cli, Command, Config, ExitStatus};
+use leasehold_sidecar::{CheckArgs, Cli, Command, Config, ExitStatus, InstallArgs};
 
 fn main() -> ExitCode {
     if let Some(code) = leasehold_sidecar::part() {
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Check(args)) => check(&args),
+        Some(Command::Install(args)) => install(&args),
         None => match Config::try_from(cli.args).and_then(|config| leasehold_sidecar::run(&config)) {
             Ok(status) => status.into(),
             Err(error) => {
@@ -40,6 +41,20 @@ fn check(args: &CheckArgs) -> ExitCode {
         say(&message);
     }
     ExitCode::from(code)
+}
+
+/// 0: the program is there. 2: it could not be written.
+fn install(args: &InstallArgs) -> ExitCode {
+    match leasehold_sidecar::install(&args.path) {
+        Ok(path) => {
+            say(&format!("installed {}", path.display()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// A line on stderr; if nobody reads it, the exit code still tells.

@@ -1,0 +1,102 @@
+//! `leasehold generate` as a user runs it.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+const MANIFEST: &str = include_str!("../../manifests/tests/my-service.yaml");
+
+fn generate(args: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leasehold"));
+    command.arg("generate").args(args).env_remove("LEASEHOLD_NAMESPACE");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that refuses its flags reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn printed(args: &[&str], input: &str) -> String {
+    let output = generate(args, input);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout).to_owned()
+}
+
+fn refused(args: &[&str], input: &str) -> String {
+    let output = generate(args, input);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""));
+    text(&output.stderr).to_owned()
+}
+
+#[test]
+fn a_manifest_goes_in_and_the_result_goes_in_again() {
+    for verb in ["sidecar", "exec"] {
+        let once = printed(&[verb, "-f", "-"], MANIFEST);
+        assert!(once.contains("kind: Lease") && once.contains("kind: RoleBinding"), "{once}");
+        assert_eq!(printed(&[verb, "-f", "-"], &once), once, "{verb}");
+    }
+}
+
+#[test]
+fn what_a_person_should_know_goes_to_stderr() {
+    let output = generate(&["exec", "-f", "-"], MANIFEST);
+    let notes = text(&output.stderr);
+    assert!(notes.lines().all(|line| line.starts_with("note: ")), "{notes}");
+    assert!(notes.contains("left out what the API server and its controllers wrote: status"), "{notes}");
+}
+
+#[test]
+fn a_lease_and_its_role_need_a_name_and_a_namespace() {
+    let lease = printed(&["lease", "my-service-leader", "-n", "production", "-o", "json"], "");
+    let lease: serde_json::Value = serde_json::from_str(&lease).unwrap();
+    assert_eq!(lease["metadata"]["labels"]["app.kubernetes.io/name"], "my-service");
+    assert_eq!(lease["spec"], serde_json::json!({}));
+    let rbac = printed(&["rbac", "db", "-n", "production", "--service-account", "own"], "");
+    assert!(rbac.contains("- patch # ") && !rbac.contains("kind: ServiceAccount\nmetadata"), "{rbac}");
+    assert!(refused(&["lease", "db"], "").contains("--namespace"));
+    assert!(refused(&["lease", "No_Name", "-n", "x"], "").contains("\"No_Name\""));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_where_it_is_and_what_to_do() {
+    for (args, input, says) in [
+        (&["sidecar", "-f", "-"][..], "", "standard input: the manifest is empty"),
+        (&["sidecar", "-f", "-"], "a: [1", "standard input: the manifest is no YAML"),
+        (&["sidecar", "-f", "/nonexistent/a.yaml"], "", "/nonexistent/a.yaml cannot be opened"),
+        (&["sidecar", "-f", "-", "--container", "ap"], MANIFEST, "no container \"ap\", only app"),
+        (&["sidecar", "-f", "-", "-n", "other"], MANIFEST, "leave -n out"),
+        (&["sidecar", "-f", "-", "--file", "is-leader"], MANIFEST, "write an absolute path"),
+        (&["sidecar", "-f", "-", "--probe-addr", "127.0.0.1:1"], MANIFEST, "from outside the Pod"),
+        (&["sidecar", "-f", "-", "--ttl", "1s"], MANIFEST, "--ttl cannot hold"),
+        (
+            &["exec", "sts/other", "-f", "-"],
+            MANIFEST,
+            "no StatefulSet other in the manifest, only StatefulSet my-service",
+        ),
+        (&["exec", "sts/my-service", "--container", "app"], "", "give it with -n"),
+        (&["exec", "sts/my-service", "-n", "x", "--container", "app"], "", "does not say its command"),
+    ] {
+        let errors = refused(args, input);
+        assert!(errors.starts_with("error: ") && errors.contains(says), "{args:?}: {errors}");
+        assert!(errors.contains(&format!("hint: see leasehold generate {} --help", args[0])), "{errors}");
+    }
+}
+
+#[test]
+fn a_folder_for_kustomize_is_written_and_written_anew_but_not_over_somebody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("elected");
+    let args = ["exec", "-f", "-", "--kustomize", path.to_str().unwrap()];
+    let files = printed(&args, MANIFEST);
+    for file in files.lines() {
+        assert!(fs::metadata(file).unwrap().is_file(), "{file}");
+    }
+    assert_eq!(files.lines().count(), 5, "{files}");
+    assert_eq!(printed(&args, MANIFEST), files, "a second time");
+    fs::write(path.join("kustomization.yaml"), "resources: []\n").unwrap();
+    assert!(refused(&args, MANIFEST).contains("was not written by this program"));
+}
