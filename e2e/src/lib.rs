@@ -12,6 +12,7 @@ pub mod electorate;
 pub mod faults;
 pub mod ground;
 mod judge;
+pub mod kubectl;
 pub mod piped;
 pub mod process;
 pub mod rbac;
