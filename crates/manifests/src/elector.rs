@@ -185,7 +185,7 @@ impl<'a> Plan<'a> {
     fn accompany(&self, budget: bool) -> Vec<Document> {
         let account = service_account(self.election);
         let had_none = self.workload.service_account().is_none_or(|name| name == "default");
-        let wrote_it = self.workload.documents.iter().any(|node| *node == account.object);
+        let wrote_it = self.workload.documents.contains(&account.object);
         let mut ours = rbac(self.election, had_none || wrote_it);
         ours.insert(0, lease(self.election));
         if budget {
