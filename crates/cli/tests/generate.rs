@@ -1,4 +1,5 @@
 //! `leasehold generate` as a user runs it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too, end a test by panicking")]
 
 use std::fs;
 use std::io::Write as _;
