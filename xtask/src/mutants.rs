@@ -60,6 +60,10 @@ fn pass(args: &[String]) -> Result<()> {
     let status = Command::new(&program)
         .current_dir(root())
         .args(["mutants", "--package", "leasehold-election", "--output", "target", "--no-times"])
+        // Not in mutants.toml: what stands there comes after all that follows `--`.
+        .args(
+            ["--lib", "--test", "foreign", "--test", "machine"].map(|arg| format!("--cargo-test-arg={arg}")),
+        )
         .args(args)
         .status()
         .context("cargo-mutants cannot be started")?;
