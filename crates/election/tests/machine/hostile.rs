@@ -7,7 +7,7 @@ use http::{Request, Response};
 use jiff::SignedDuration;
 use leasehold_election::{
     Change, Config, Delivery, Effect, Effects, Elector, FencingToken, Identity, Input, KILL_MARGIN,
-    LeaseName, Reading, RequestId, Secret, Timing, WatchId,
+    LeaseName, Note, Reading, RequestId, Secret, Timing, WatchId,
 };
 use serde_json::{Value, json};
 
@@ -279,11 +279,19 @@ impl World {
         assert!(!self.rules.finished, "nothing follows the end: {effect:?}");
         match effect {
             Effect::Send { id, request, .. } => {
+                assert!(self.sent.iter().all(|(old, _)| old != id), "an answer is that of one request");
                 self.rules.check_request(request);
                 self.check_own(request);
                 self.sent.push((*id, request.clone()));
             }
-            Effect::OpenWatch(id, _) => self.watches.push(*id),
+            Effect::OpenWatch(id, _) => {
+                assert!(!self.watches.contains(id), "a line is that of one watch");
+                self.watches.push(*id);
+            }
+            Effect::Note(Note::Answered { verb, .. }) => {
+                let (_, request) = self.sent.last().expect("something was sent");
+                assert_eq!(*verb, request.method().as_str(), "what was sent last has ended");
+            }
             Effect::StartWork { token, .. } => {
                 assert!(!self.rules.works, "the work of the last term has not ended");
                 assert!(token.get() > self.rules.token, "token {token} after {}", self.rules.token);
@@ -291,13 +299,15 @@ impl World {
                 (self.rules.works, self.rules.leads, self.had_work) = (true, true, true);
                 self.rules.reached.terms += 1;
             }
-            Effect::StopWork(_) => {
-                assert!(self.had_work, "no work is there to stop");
-                self.rules.reached.lost += 1;
-            }
-            Effect::KillWork(_) => {
-                assert!(self.had_work, "no work is there to kill");
-                self.rules.reached.kills += 1;
+            Effect::StopWork(_) | Effect::KillWork(_) => {
+                assert!(self.had_work, "no work is there to end: {effect:?}");
+                let reached = &mut self.rules.reached;
+                let count = if matches!(effect, Effect::StopWork(_)) {
+                    &mut reached.lost
+                } else {
+                    &mut reached.kills
+                };
+                *count += 1;
             }
             Effect::Tell(change) => self.check_change(change),
             Effect::Finish(_) => {
