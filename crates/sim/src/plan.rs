@@ -35,12 +35,21 @@ pub(crate) struct Plan {
     pub(crate) servers: usize,
     pub(crate) latency: (Duration, Duration),
     pub(crate) faults: Vec<FaultPlan>,
+    pub(crate) single: Option<SingleFault>,
     pub(crate) pre_created: bool,
     pub(crate) script: Vec<Stroke>,
     pub(crate) writes: Writes,
     pub(crate) gate: GateKind,
     /// Mean time between two restarts of the storage behind the gate.
     pub(crate) gate_restart_every: Option<Duration>,
+}
+
+/// The only fault of a world, shorter than what a leader has to live through.
+#[derive(Clone, Debug)]
+pub(crate) struct SingleFault {
+    pub(crate) kind: FaultKind,
+    pub(crate) at: Duration,
+    pub(crate) lasts: Duration,
 }
 
 /// One machine with its candidate.
@@ -115,6 +124,8 @@ pub struct Settings {
     pub gate: GateKind,
     /// Mean time between two restarts of the storage behind the gate; `None` for none.
     pub gate_restart_every: Option<Duration>,
+    /// Whether one fault strikes once, for less time than a leader has to live through, and nothing else happens.
+    pub single_fault: bool,
 }
 
 /// Worlds in which ours share the Lease with other elections.
@@ -193,6 +204,7 @@ impl Default for Settings {
             writes: Writes::default(),
             gate: GateKind::default(),
             gate_restart_every: None,
+            single_fault: false,
         }
     }
 }
@@ -244,7 +256,7 @@ impl Plan {
             (true, false) => Class::A,
         };
         let base = chance.pick(&[(200, 2_000), (500, 5_000), (5_000, 60_000)]);
-        Self {
+        let plan = Self {
             seed,
             class: judged,
             length: settings.length,
@@ -253,16 +265,67 @@ impl Plan {
             servers: 1 + chance.index(3),
             latency: (Duration::from_micros(base.0), Duration::from_micros(base.1)),
             faults,
+            single: None,
             pre_created: chance.happens(700),
             script: settings.script.clone(),
             writes: settings.writes,
             gate: settings.gate,
             gate_restart_every: settings.gate_restart_every,
-        }
+        };
+        if settings.single_fault { plan.with_single_fault(&mut chance, &settings.faults) } else { plan }
+    }
+
+    /// One fault at a random instant, after somebody leads, as long as a leader must live through it: less than renew
+    /// deadline - renew interval - attempt timeout, by clocks that err, over a network that takes its time.
+    fn with_single_fault(self, chance: &mut Chance, kinds: &[FaultKind]) -> Self {
+        let longest = |part: fn(&CandidatePlan) -> Duration| self.candidates.iter().map(part).max();
+        let lease_duration = longest(|candidate| candidate.timing.lease_duration()).unwrap_or_default();
+        let slack = self.candidates.iter().map(|candidate| candidate.slack()).min().unwrap_or_default();
+        let most = slack.saturating_sub(self.latency.1 * 2 + Duration::from_millis(20));
+        let begin = lease_duration * 3 + Duration::from_secs(10);
+        let at = chance.within(begin, begin + lease_duration * 2);
+        let lasts = if chance.happens(500) { most } else { chance.within(Duration::from_millis(50), most) };
+        let single = SingleFault { kind: chance.pick(kinds), at, lasts };
+        let length = (at + lease_duration * 4) * 10 / 9;
+        Self { length, heal_at: at + lease_duration * 4, faults: Vec::new(), single: Some(single), ..self }
+    }
+
+    /// How long a fault lasts: as drawn, unless it is the only one.
+    pub(crate) fn lasting(&self, drawn: Duration) -> Duration {
+        self.single.as_ref().map_or(drawn, |single| single.lasts)
+    }
+
+    /// Whether a fault of one of these kinds may strike.
+    pub(crate) fn has_any(&self, kinds: &[FaultKind]) -> bool {
+        let all =
+            self.faults.iter().map(|fault| fault.kind).chain(self.single.as_ref().map(|single| single.kind));
+        all.into_iter().any(|kind| kinds.contains(&kind))
     }
 }
 
 impl CandidatePlan {
+    /// The least true time that passes while the clocks of this candidate count `counted`.
+    pub(crate) fn at_least(&self, counted: Duration) -> Duration {
+        let error = u32::try_from(self.rate_error_ppm).unwrap_or(0);
+        counted * 1_000_000 / (1_000_000 + error)
+    }
+
+    /// The most true time that passes while the clocks of this candidate count `counted`.
+    pub(crate) fn at_most(&self, counted: Duration) -> Duration {
+        let error = u32::try_from(self.rate_error_ppm).unwrap_or(0);
+        counted * 1_000_000 / (1_000_000 - error)
+    }
+
+    /// For how long, in true time, nothing may reach a leader of this timing without its term ending.
+    fn slack(&self) -> Duration {
+        let timing = &self.timing;
+        let slack =
+            timing.renew_deadline().saturating_sub(timing.renew_interval() + timing.attempt_timeout());
+        // A timer on a slow clock may be late by twice the error of what a fast one counts.
+        let error = timing.renew_deadline() * u32::try_from(self.rate_error_ppm).unwrap_or(0) / 1_000_000 * 2;
+        slack.saturating_sub(error)
+    }
+
     fn draw(chance: &mut Chance, timing: &TimingSettings, error: i64, peers: bool) -> Self {
         let timing_built = timing.clone().build().expect("the timings to draw from hold");
         let bound = if chance.happens(300) { error.min(50) } else { error };

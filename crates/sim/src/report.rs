@@ -33,21 +33,24 @@ pub struct SimReport {
     pub peer_faults: BTreeMap<PeerFault, u64>,
     /// Rules broken.
     pub violations: u64,
+    /// How often each rule was broken.
+    pub broken: BTreeMap<&'static str, u64>,
     /// The worlds that broke one, with the first of each, in order of their seeds.
     pub failures: BTreeMap<u64, String>,
     /// Terms.
     pub terms: u64,
     /// Terms that followed another in the same world.
     pub hand_overs: u64,
+    /// Releases after which a standby that nothing hindered had to lead within a second.
+    pub hand_overs_judged: u64,
+    /// Reads and writes of the fenced register.
+    pub register_acts: u64,
     /// Requests sent.
     pub requests: u64,
     /// The longest time without a leader, under all faults.
     pub vacuum_max_ms: u64,
     /// The longest time from the end of all faults to a leader, over worlds of class a.
     pub recovery_max_ms: u64,
-    /// Worlds of class a in which that took longer than the longest lease duration and 2 s, because of the back-off that
-    /// the outage had left.
-    pub late_recoveries: u64,
     /// Writes of the work that were tried.
     pub writes_tried: u64,
     /// Writes of old terms that the gate refused.
@@ -76,13 +79,15 @@ impl Default for SimReport {
             blame: [("ours", 0), ("peers", 0)].into(),
             peer_faults: PeerFault::ALL.iter().map(|&fault| (fault, 0)).collect(),
             violations: 0,
+            broken: BTreeMap::new(),
             failures: BTreeMap::new(),
             terms: 0,
             hand_overs: 0,
+            hand_overs_judged: 0,
+            register_acts: 0,
             requests: 0,
             vacuum_max_ms: 0,
             recovery_max_ms: 0,
-            late_recoveries: 0,
             writes_tried: 0,
             stale_writes_refused: 0,
             stale_writes_passed: 0,
@@ -107,18 +112,20 @@ impl SimReport {
         *self.overlaps.entry(plan.class).or_default() += overlaps as u64;
         self.add_blame(plan, log);
         self.violations += violations.len() as u64;
+        violations.iter().for_each(|violation| *self.broken.entry(violation.rule).or_default() += 1);
         if let Some(first) = violations.first() {
             self.failures.insert(plan.seed, first.to_string());
         }
         self.terms += terms;
         self.hand_overs += terms.saturating_sub(1);
+        self.hand_overs_judged += log.hand_overs;
+        self.register_acts += log.acts.len() as u64;
         self.requests += log.requests;
         self.vacuum_max_ms = self.vacuum_max_ms.max(history.longest_vacuum().0 / 1_000_000);
         if plan.class == Class::A
             && let Some(took) = judge::recovery(log)
         {
             self.recovery_max_ms = self.recovery_max_ms.max(took.0 / 1_000_000);
-            self.late_recoveries += u64::from(took > judge::recovery_goal(plan, log));
         }
         self.add_register(log.register);
         for (&(kind, window), &times) in &log.matrix {
@@ -168,13 +175,15 @@ impl SimReport {
             *self.peer_faults.entry(fault).or_default() += n;
         }
         self.violations += other.violations;
+        other.broken.into_iter().for_each(|(rule, n)| *self.broken.entry(rule).or_default() += n);
         self.failures.extend(other.failures);
         self.terms += other.terms;
         self.hand_overs += other.hand_overs;
+        self.hand_overs_judged += other.hand_overs_judged;
+        self.register_acts += other.register_acts;
         self.requests += other.requests;
         self.vacuum_max_ms = self.vacuum_max_ms.max(other.vacuum_max_ms);
         self.recovery_max_ms = self.recovery_max_ms.max(other.recovery_max_ms);
-        self.late_recoveries += other.late_recoveries;
         self.writes_tried += other.writes_tried;
         self.stale_writes_refused += other.stale_writes_refused;
         self.stale_writes_passed += other.stale_writes_passed;

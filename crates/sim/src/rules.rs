@@ -14,6 +14,11 @@ pub const RULES: &[(&str, &str)] = &[
     ("S2", "tokens grow from term to term over all candidates"),
     ("S3", "a candidate never leads with a token at or below one that it has led with"),
     ("S4", "the register takes no write with a token below the newest, and refuses none with the newest"),
+    (
+        "S5",
+        "the register's history is linearizable, what leaders answer from memory included, and every write that was \
+         acknowledged is in it",
+    ),
     ("S6", "a renewal or a release that is carried out found this term in the Lease"),
     ("S7", "who creates the Lease has known for its own lease duration that there is none"),
     ("S8", "work has ended before another candidate acquires; after a pause within 50 ms of running again"),
@@ -22,11 +27,20 @@ pub const RULES: &[(&str, &str)] = &[
     ("S11", "the state says leader only while the candidate leads"),
     (
         "L1",
-        "after all faults a leader appears within the longest lease duration + 2 s, the back-off that the outage has left, \
-         and the peers' grace where the record is not ours",
+        "when all faults have ended, a leader appears within the lease duration + 2 s and stays to the end of the world",
     ),
-    ("L2", "nobody takes its own renewal for that of another with its identity"),
-    ("L4", "who was told Retry-After on a read, and hears nothing else, does not read sooner"),
+    (
+        "L2",
+        "without faults nothing is written but one renewal per renew interval; a single fault that is shorter than \
+         renew deadline - renew interval - attempt timeout ends no term",
+    ),
+    ("L3", "after a release a standby that nothing hinders leads within 1 s"),
+    (
+        "L4",
+        "a candidate sends no more than one request per renew interval and one per retry period, bursts of twenty \
+         aside, and none sooner than Retry-After allows",
+    ),
+    ("L5", "nobody takes its own renewal for that of another with its identity"),
     (
         "B1",
         "two leaders at once, of whom one is ours, are explained by a fault that another election has \

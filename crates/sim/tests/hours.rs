@@ -55,7 +55,8 @@ fn counts(report: &SimReport) -> String {
         ("stale writes passed", report.stale_writes_passed),
         ("good writes refused", report.good_writes_refused),
         ("longest recovery in ms", report.recovery_max_ms),
-        ("late recoveries", report.late_recoveries),
+        ("hand-overs judged", report.hand_overs_judged),
+        ("register acts", report.register_acts),
         ("cells under 20", report.thin_cells(STRIKES_MIN).len() as u64),
     ];
     rows.map(|(what, count)| format!("{what:<24}{count:>12}")).join("\n")

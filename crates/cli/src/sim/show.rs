@@ -27,7 +27,6 @@ pub(crate) fn summary(found: &Found) -> String {
         ("hand-overs", thousands(report.hand_overs)),
         ("longest without a leader, under faults", seconds(report.vacuum_max_ms)),
         ("longest until one led after all faults", seconds(report.recovery_max_ms)),
-        ("  later than lease duration + 2 s", thousands(report.late_recoveries)),
         ("requests of candidates", thousands(report.requests)),
         ("writes tried at the gate", thousands(report.writes_tried)),
         ("  stale ones refused", thousands(report.stale_writes_refused)),

@@ -128,7 +128,8 @@ fn b4_stops_at_the_sight_of_another(ledger: &Ledger<'_>) -> Vec<Violation> {
 fn b5_renewals_are_seen_by_the_second(ledger: &Ledger<'_>) -> Vec<Violation> {
     let second = |lease: &Lease| {
         let time = lease.renew_time.as_ref()?.parse::<jiff::Timestamp>().ok()?;
-        Some(time.as_second())
+        // Also before 1970, where `as_second` rounds up.
+        Some(time.as_nanosecond().div_euclid(1_000_000_000))
     };
     let mut found = Vec::new();
     let mut last: Option<&Applied> = None;

@@ -128,7 +128,7 @@ impl Mutant for WatchTrusted {
     }
 }
 
-fn is_unknown(delivery: &Delivery) -> bool {
+pub(super) fn is_unknown(delivery: &Delivery) -> bool {
     match delivery {
         Delivery::Lost(_) => true,
         Delivery::Response(response) => response.status().is_server_error(),

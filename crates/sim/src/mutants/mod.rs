@@ -4,6 +4,7 @@
 //! breaks nothing in the same worlds, which a test shows: so it is the missing rule that is caught, and nothing else.
 
 mod lease;
+mod liveness;
 mod records;
 mod term;
 mod time;
@@ -106,7 +107,7 @@ mutants! {
     ForeignHolderIgnored, "A leader that sees another holder leads on to its deadline.",
         "S10", [HolderEdited], records::ForeignHolderIgnored;
     UnknownIsFailure, "A renewal whose answer was lost is taken not to have happened.",
-        "L2", [ResetAfter AppliedThenError], lease::UnknownIsFailure::default();
+        "L5", [ResetAfter AppliedThenError], lease::UnknownIsFailure::default();
     LateAnswerRevives, "The answer of a renewal that comes after the end of the term revives it.",
         "S9", [HeldAnswer WatchSilent WatchRefused], term::LateAnswerRevives::default();
     TokenReused, "A later term carries the token of the first.",
@@ -127,6 +128,14 @@ mutants! {
         "B3", [Killed StepDown Partition], records::OldMarkBelieved;
     ClearedIsReleased, "A term of ours that another election has cleared is taken as released.",
         "B3", [Partition Frozen], records::ClearedIsReleased;
+    WatchDistrusted, "A standby polls, though a watch tells it all.",
+        "L2", [], liveness::WatchDistrusted;
+    FirstFailureEndsTerm, "A leader steps down when a renewal fails.",
+        "L2", [Partition ResetBefore InternalError Throttled], liveness::FirstFailureEndsTerm;
+    ReleaseUnheard, "A standby does not act on the event of a release, but on its next look.",
+        "L3", [StepDown StoppedGracefully], liveness::ReleaseUnheard;
+    RetriesAtOnce, "A request that failed is sent again at once.",
+        "L4", [ResetBefore InternalError], liveness::RetriesAtOnce::default();
 }
 
 impl MutantKind {
@@ -139,6 +148,7 @@ impl MutantKind {
                 settings.mixed = beside(ControlKind::ClientGo, TimingSettings::default());
             }
             Self::ClearedIsReleased => return cleared(),
+            Self::FirstFailureEndsTerm => settings.single_fault = true,
             // These faults break the contract.
             Self::MissingIsFree | Self::RestoreIgnored => settings.strict = false,
             Self::StoredDurationIgnored => {

@@ -93,6 +93,7 @@ impl World {
         if let Some(index) = self.armed.iter().position(dies) {
             self.armed.swap_remove(index);
             self.count(FaultKind::KilledAtAcquire, window);
+            self.last_strike = self.now;
             self.end_process(process, "is killed");
             return;
         }
@@ -108,6 +109,7 @@ impl World {
         if self.healed {
             return;
         }
+        self.last_strike = self.now;
         let machine = target.unwrap_or_else(|| self.chance.index(self.machines.len()));
         match kind.target() {
             Target::Servers | Target::Lease => self.trace.note_all(self.now, SUFFERS),
@@ -139,6 +141,7 @@ impl World {
             self.trace.explain(|| format!("{} % of requests", permille / 10));
         }
         let lasts = self.chance.spread(Duration::from_millis(200), Duration::from_secs(120));
+        let lasts = self.plan.lasting(lasts);
         self.queue.plan(after(self.now, lasts), Event::EpisodeEnds(id));
     }
 
@@ -154,7 +157,7 @@ impl World {
     }
 
     fn strike_servers(&mut self, kind: FaultKind) {
-        let lasts = self.chance.millis(500, 20_000);
+        let lasts = self.plan.lasting(self.chance.millis(500, 20_000));
         match kind {
             FaultKind::ServerRestart => {
                 let server = self.chance.index(self.plan.servers);
@@ -169,7 +172,8 @@ impl World {
                 self.streams_of_server(None).into_iter().for_each(|stream| self.end_stream(stream));
             }
             FaultKind::StoreStalls => {
-                self.servers.stalled_until = after(self.now, self.chance.millis(1_000, 5_000));
+                let lasts = self.plan.lasting(self.chance.millis(1_000, 5_000));
+                self.servers.stalled_until = after(self.now, lasts);
             }
             FaultKind::StoreRestored => self.restore_store(),
             FaultKind::Compaction => {
@@ -252,6 +256,7 @@ impl World {
             FaultKind::StepDown => self.command(process, Happening::StepDown),
             FaultKind::Frozen => {
                 let lasts = self.chance.spread(Duration::from_millis(100), Duration::from_secs(600));
+                let lasts = self.plan.lasting(lasts);
                 self.processes[process].frozen_by_signal = true;
                 self.freeze(process);
                 let machine = self.processes[process].machine;
@@ -259,6 +264,7 @@ impl World {
             }
             FaultKind::DriverStarved => {
                 let lasts = self.chance.spread(Duration::from_millis(100), Duration::from_secs(30));
+                let lasts = self.plan.lasting(lasts);
                 self.processes[process].starved_until = after(self.now, lasts);
             }
             _ => {
@@ -298,6 +304,8 @@ impl World {
         }
         let stopping = self.processes.iter().filter(|process| process.alive && process.stopping);
         let stop_timeout = stopping.map(|process| self.plan.candidates[process.machine].stop_timeout).max();
+        let alive = self.processes.iter().filter(|process| process.alive);
+        self.log.shown = alive.map(|process| (now, process.newest_sight)).collect();
         let lease = self.servers.lease.clone();
         self.log.healed = Some(Healed { at: now, lease, stop_timeout: stop_timeout.unwrap_or_default() });
     }
@@ -344,9 +352,19 @@ impl World {
         });
     }
 
+    /// Whether a fault that lasts strikes what this process sends, or its writes, now.
+    pub(super) fn suffers(&self, process: usize) -> bool {
+        let machine = self.processes[process].machine;
+        let here = |episode: &Episode| episode.machine.is_none_or(|struck| struck == machine);
+        self.episodes.iter().any(|episode| episode.server.is_none() && here(episode))
+    }
+
+    pub(super) fn lags(&self, server: usize) -> bool {
+        self.episodes.iter().any(|episode| episode.server == Some(server))
+    }
+
     pub(super) fn lag_of(&mut self, server: usize) -> Duration {
-        let lags = self.episodes.iter().any(|episode| episode.server == Some(server));
-        if lags { self.chance.millis(0, 20_000) } else { self.chance.millis(0, 3) }
+        if self.lags(server) { self.chance.millis(0, 20_000) } else { self.chance.millis(0, 3) }
     }
 
     pub(super) fn count(&mut self, kind: FaultKind, window: Window) {

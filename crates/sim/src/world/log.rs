@@ -20,12 +20,22 @@ pub(crate) struct Log {
     pub(crate) episodes: Vec<EpisodeLog>,
     /// What leaders saw or did that must end their leadership.
     pub(crate) signs: Vec<Sign>,
+    /// Reads and writes of the fenced register, in the order in which they began.
+    pub(crate) acts: Vec<RegisterAct>,
+    /// Requests and watches in the order in which they were sent.
+    pub(crate) sent: Vec<Sent>,
+    /// Answers other than of success that a candidate heard.
+    pub(crate) refusals: Vec<Nanos>,
+    /// Releases after which a standby that nothing hindered could lead.
+    pub(crate) hand_overs: u64,
     /// Rules that were seen broken as it happened.
     pub(crate) violations: Vec<Violation>,
     pub(crate) matrix: BTreeMap<(FaultKind, Window), u64>,
     pub(crate) requests: u64,
     pub(crate) renewals: u64,
     pub(crate) healed: Option<Healed>,
+    /// Versions of the Lease that live standbys knew when all faults ended, and were shown later.
+    pub(crate) shown: Vec<(Nanos, u64)>,
 }
 
 /// A fault that lasted.
@@ -142,6 +152,37 @@ pub(crate) struct Applied {
     pub(crate) operation: Operation,
     pub(crate) before: Option<Lease>,
     pub(crate) after: Lease,
+}
+
+/// A request, or the opening of a watch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) at: Nanos,
+    pub(crate) process: usize,
+    pub(crate) operation: Operation,
+}
+
+/// One act of work on the fenced register. Each write has a value of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct RegisterAct {
+    pub(crate) process: usize,
+    pub(crate) kind: ActKind,
+    pub(crate) begin: Nanos,
+    /// When the answer was heard, if it was.
+    pub(crate) end: Option<Nanos>,
+    /// When it was carried out, if it was.
+    pub(crate) applied: Option<Nanos>,
+    /// Whether the answer said that it was carried out.
+    pub(crate) accepted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ActKind {
+    Write(u64),
+    /// A read at the register itself, through its gate, as a term begins with; the value that it showed.
+    Load(u64),
+    /// A read of what the leader remembers, after a check that it still leads.
+    Recall(u64),
 }
 
 /// What the fenced register has seen.

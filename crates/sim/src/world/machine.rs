@@ -24,7 +24,9 @@ impl World {
             Some(process) => self.processes[process].frozen_by_signal = false,
             None => self.change_clocks(machine, |clocks, now| clocks.set_motion(now, Motion::Runs)),
         }
-        let Some(process) = process.or(self.machines[machine].process) else { return };
+        let Some(process) = process.or(self.machines[machine].process) else {
+            return self.queue.plan(self.now, Event::StartProcess(machine));
+        };
         let runs = self.machines[machine].clocks.motion() == Motion::Runs;
         let running = &mut self.processes[process];
         if !runs || running.frozen_by_signal || !running.alive {
@@ -84,7 +86,7 @@ impl World {
         if let Some(process) = self.machines[machine].process {
             self.freeze(process);
         }
-        let lasts = self.chance.spread(Duration::from_millis(100), most);
+        let lasts = self.plan.lasting(self.chance.spread(Duration::from_millis(100), most));
         self.queue.plan(after(self.now, lasts), Event::Thaw { machine, process: None });
     }
 

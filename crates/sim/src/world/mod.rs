@@ -8,11 +8,13 @@
 mod belief;
 mod checks;
 mod edits;
+mod hand_over;
 mod inject;
 mod log;
 mod machine;
 mod network;
 mod process;
+mod register;
 mod servers;
 mod shown;
 mod watching;
@@ -26,23 +28,22 @@ use leasehold_history::Nanos;
 
 use crate::candidate::Variant;
 use crate::chance::Chance;
-use crate::clocks::{Clocks, after};
+use crate::clocks::{Clocks, Motion, after};
 use crate::plan::{CandidatePlan, Plan};
 use crate::queue::Queue;
 use crate::trace::{Happened, Named, Trace};
 use inject::{Armed, Episode};
-#[cfg(test)]
-pub(crate) use log::Healed;
 pub use log::Violation;
 pub(crate) use log::{
-    Applied, EpisodeLog, Lease, Log, ProcessLog, RegisterCounts, Sign, SignKind, TermLog, Window, WorkLog,
+    ActKind, Applied, EpisodeLog, Healed, Lease, Log, ProcessLog, RegisterAct, RegisterCounts, Sent, Sign,
+    SignKind, TermLog, Window, WorkLog,
 };
 use network::Flight;
 use process::Process;
+use register::Register;
 use servers::Servers;
 use shown::Reader;
 use watching::Stream;
-use work::Register;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -54,11 +55,7 @@ enum Event {
     WorkEnds(usize, u64),
     /// Work that was asked to stop has done so.
     WorkStops(usize, u64),
-    Register {
-        process: usize,
-        token: u64,
-        value: u64,
-    },
+    Register(register::Reached),
     Arrive {
         flight: u64,
         again: bool,
@@ -77,6 +74,8 @@ enum Event {
     Fault(usize),
     Aim(crate::fault::FaultKind),
     StrikeAt(crate::fault::FaultKind, usize),
+    StrikeOnce,
+    HandOver(hand_over::Expected),
     StrategyEnds,
     GateRestarts,
     EpisodeEnds(u64),
@@ -114,6 +113,8 @@ pub(crate) struct World {
     next_episode: u64,
     armed: Vec<Armed>,
     healed: bool,
+    /// When a fault last struck anything.
+    last_strike: Nanos,
     log: Log,
 }
 
@@ -149,6 +150,7 @@ impl World {
             next_episode: 0,
             armed: Vec::new(),
             healed: false,
+            last_strike: Nanos(0),
             log: Log::default(),
             plan,
         };
@@ -182,6 +184,9 @@ impl World {
             self.plan_fault(index);
         }
         self.plan_gate_restart();
+        if let Some(single) = &self.plan.single {
+            self.queue.plan(after(Nanos(0), single.at), Event::StrikeOnce);
+        }
         self.queue.plan(after(Nanos(0), self.plan.heal_at), Event::Heal);
     }
 
@@ -192,7 +197,7 @@ impl World {
             Event::Act(process, term) => self.act(process, term),
             Event::WorkEnds(process, term) => self.end_work(process, term),
             Event::WorkStops(process, term) => self.finish_stop(process, term),
-            Event::Register { process, token, value } => self.write_register(process, token, value),
+            Event::Register(reached) => self.reach_register(&reached),
             Event::Arrive { flight, again } => self.arrive(flight, again),
             Event::Answer { flight } => self.answer(flight),
             Event::Pump(stream) => self.pump(stream),
@@ -203,6 +208,8 @@ impl World {
             Event::Fault(index) => self.draw_fault(index),
             Event::Aim(kind) => self.aim(kind),
             Event::StrikeAt(kind, machine) => self.strike(kind, Some(machine)),
+            Event::StrikeOnce => self.strike_once(),
+            Event::HandOver(expected) => self.check_hand_over(&expected),
             Event::StrategyEnds => self.end_strategy(),
             Event::GateRestarts => self.restart_gate(),
             Event::EpisodeEnds(id) => self.end_episode(id),
@@ -212,7 +219,9 @@ impl World {
     }
 
     fn start_process(&mut self, machine: usize) {
-        if self.machines[machine].process.is_some() {
+        let runs = self.machines[machine].clocks.motion() == Motion::Runs;
+        if self.machines[machine].process.is_some() || !runs {
+            // On a machine that stands still nothing starts before it runs again.
             return;
         }
         let process = self.processes.len();
@@ -245,7 +254,7 @@ impl World {
             }
         }
         let Self { variant, plan, mut log, trace, register, processes, .. } = self;
-        log.register = register.counts;
+        log.register = register.counts();
         let named: Vec<Named> = processes
             .into_iter()
             .map(|process| Named { machine: process.machine, identity: process.identity })

@@ -65,11 +65,9 @@ impl World {
         self.next_flight += 1;
         self.log.requests += 1;
         let window = self.window_of(operation);
-        if !self.is_peer(process) {
-            self.check_quiet(process, operation);
-            if *request.method() == http::Method::PUT {
-                self.check_creation(process);
-            }
+        self.note_sent(process, operation);
+        if !self.is_peer(process) && *request.method() == http::Method::PUT {
+            self.check_creation(process);
         }
         self.trace.note_request(self.now, process, send_word(operation), flight);
         self.trace.explain(|| words::of_request(&request));
@@ -205,6 +203,7 @@ impl World {
         let (process, operation, request, window) = (*process, *operation, Rc::clone(request), *window);
         let before = self.servers.lease.clone();
         let revision = self.servers.store.revision();
+        let ready = if operation == Operation::Release { self.ready_standbys(process) } else { Vec::new() };
         let response = self.apply(&request);
         if self.servers.store.revision() != revision
             && let Some(changed) = self.servers.lease.clone()
@@ -215,6 +214,9 @@ impl World {
                 self.check_applied(&applied);
             }
             self.log.applied.push(applied);
+            if operation == Operation::Release {
+                self.expect_hand_over(ready);
+            }
             let running = &self.processes[process];
             if operation == Operation::Acquire && running.alive && running.flights.contains(&flight) {
                 self.spring_acquire_traps(process, window);
@@ -233,13 +235,11 @@ impl World {
     pub(super) fn answer(&mut self, flight: u64) {
         let Some(found) = self.flights.get_mut(&flight) else { return };
         let Some(delivery) = found.delivery.take() else { return };
-        let (process, id, operation) = (found.process, found.id, found.operation);
+        let (process, id) = (found.process, found.id);
         if found.abandoned || !self.processes[process].alive {
             return;
         }
         self.processes[process].flights.remove(&flight);
-        self.processes[process].quiet_until = self.now;
-        self.note_throttling(process, operation, &delivery);
         self.trace.note_request(self.now, process, "hears answer", flight);
         self.send_input(process, Happening::Answer(id, delivery));
     }

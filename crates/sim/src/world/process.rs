@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use leasehold_election::{Limits, Reading};
+use leasehold_election::{Limits, Operation, Reading};
 use leasehold_history::Nanos;
 
+use super::checks::Quiet;
 use super::log::{Sign, SignKind, TermLog, Violation};
 use super::work::Work;
 use super::{Event, NEVER, WAKE_LATE, World};
@@ -19,6 +20,8 @@ pub(super) struct Process {
     pub(super) identity: String,
     pub(super) candidate: Box<dyn Candidate>,
     pub(super) alive: bool,
+    /// How many calls of the candidate there were.
+    calls: u64,
     pub(super) frozen_by_signal: bool,
     pub(super) frozen_since: Option<Nanos>,
     pub(super) starved_until: Nanos,
@@ -35,14 +38,18 @@ pub(super) struct Process {
     watchdog_planned: Nanos,
     pub(super) flights: BTreeSet<u64>,
     pub(super) watch: Option<(u64, usize)>,
+    /// The watch that the candidate listens to: it may have ended without the candidate having heard of it.
+    pub(super) listening: Option<u64>,
     pub(super) stopping: bool,
     pub(super) newest_seen: u64,
     /// The newest version of the Lease, or of its deletion, that it was told.
     pub(super) newest_sight: u64,
     /// Since when it knows that there is no Lease.
     pub(super) missing_since: Option<Nanos>,
-    /// The server asked not to be read before.
-    pub(super) quiet_until: Nanos,
+    /// The request under way, by the candidate's number.
+    pub(super) asking: Option<(u64, Operation)>,
+    /// Until when the server wants no requests, and what it had asked for.
+    pub(super) quiet: Option<Quiet>,
 }
 
 /// The present term, as the process publishes it to its work.
@@ -64,6 +71,7 @@ impl Process {
             identity,
             candidate,
             alive: true,
+            calls: 0,
             frozen_by_signal: false,
             frozen_since: None,
             starved_until: Nanos(0),
@@ -78,11 +86,13 @@ impl Process {
             watchdog_planned: NEVER,
             flights: BTreeSet::new(),
             watch: None,
+            listening: None,
             stopping: false,
             newest_seen: 0,
             newest_sight: 0,
             missing_since: None,
-            quiet_until: Nanos(0),
+            asking: None,
+            quiet: None,
         }
     }
 
@@ -168,11 +178,10 @@ impl World {
         if !self.processes[process].alive {
             return false;
         }
-        let knew_missing = self.processes[process].missing_since.is_some();
-        self.note_sight(process, &happening);
-        if !knew_missing && self.processes[process].missing_since.is_some() {
-            self.note_sign(process, SignKind::NoLease);
-        }
+        self.processes[process].calls += 1;
+        let call = self.processes[process].calls;
+        let sight = self.sight_of(process, &happening);
+        let refusal = self.answer_to(process, &happening);
         let foreign = self.shows_another_holder(process, &happening);
         if foreign {
             self.note_sign(process, SignKind::OtherHolder);
@@ -181,6 +190,18 @@ impl World {
         let chance = self.chance.number();
         let Turn { acts, wake_after, limits, says_leader } =
             self.processes[process].candidate.handle(now, chance, happening);
+        let given_up = |id| acts.iter().any(|act| matches!(act, Act::Abandon(abandoned) if *abandoned == id));
+        // An answer to what had been given up meanwhile is not heard.
+        if let Some(sight) = sight.filter(|sight| !sight.answers.is_some_and(given_up)) {
+            let knew_missing = self.processes[process].missing_since.is_some();
+            self.note_sight(process, &sight);
+            if !knew_missing && self.processes[process].missing_since.is_some() {
+                self.note_sign(process, SignKind::NoLease);
+            }
+        }
+        if let Some((_, refusal)) = refusal.filter(|(id, _)| !given_up(*id)) {
+            self.note_answer(process, refusal);
+        }
         self.publish(process, now, limits);
         let (mut kill, mut finished) = (false, false);
         for act in acts {
@@ -190,7 +211,8 @@ impl World {
                 act => self.carry_out(process, act, now, limits),
             }
         }
-        if !self.is_peer(process) {
+        // A fault that what was just sent has met may have led to another call, whose limits are newer.
+        if !self.is_peer(process) && self.processes[process].calls == call {
             self.check_step(process, limits, says_leader, foreign);
         }
         let kill_in = if kill { Some(Duration::ZERO) } else { limits.kill_in };
@@ -212,11 +234,19 @@ impl World {
     fn carry_out(&mut self, process: usize, act: Act, now: Reading, limits: Limits) {
         match act {
             Act::Send { id, request, fresh, operation } => {
+                if !self.is_peer(process) {
+                    self.check_quiet(process, operation);
+                }
+                self.processes[process].asking = Some((id, operation));
                 self.send(process, id, request, fresh, operation);
             }
             Act::Abandon(id) => self.abandon(process, id),
-            Act::OpenWatch(id, request) => self.open_watch(process, id, &request),
+            Act::OpenWatch(id, request) => {
+                self.processes[process].listening = Some(id);
+                self.open_watch(process, id, &request);
+            }
             Act::CloseWatch(id) => {
+                self.processes[process].listening.take_if(|listening| *listening == id);
                 if self.processes[process].watch.is_some_and(|(open, _)| open == id) {
                     self.drop_watch(process);
                 }
@@ -280,7 +310,13 @@ impl World {
         }
     }
 
+    /// A kill that is due is not put off by what is handled before the watchdog has run, as in the library.
     fn arm_watchdog(&mut self, process: usize, from: Reading, kill_in: Option<Duration>) {
+        let now = self.reading(process);
+        let is_due = |(from, kill_in): (Reading, Duration)| now.elapsed_for_stopping(&from) >= kill_in;
+        if kill_in.is_some() && self.processes[process].watchdog.is_some_and(is_due) {
+            return;
+        }
         self.processes[process].watchdog = kill_in.map(|kill_in| (from, kill_in));
         self.plan_watchdog(process);
     }

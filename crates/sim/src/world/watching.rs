@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Request;
 use leasehold_apiserver::store::Watch;
-use leasehold_election::Delivery;
+use leasehold_election::{Delivery, Operation};
 use leasehold_history::Nanos;
 
 use super::servers::wall;
@@ -34,6 +34,7 @@ pub(super) struct Stream {
 impl World {
     pub(super) fn open_watch(&mut self, process: usize, id: u64, request: &Request<Vec<u8>>) {
         self.drop_watch(process);
+        self.note_sent(process, Operation::Watch);
         let machine = self.processes[process].machine;
         let server = self.machines[machine].server;
         let stream = self.streams.len();
@@ -70,7 +71,6 @@ impl World {
         };
         self.streams[stream].open = false;
         self.processes[process].watch = None;
-        self.processes[process].quiet_until = self.now;
         self.send_input_later(process, Happening::WatchEnded(id, Some(Delivery::Response(refusal))));
     }
 
@@ -149,8 +149,6 @@ impl World {
     pub(super) fn deliver_line(&mut self, stream: usize, line: Vec<u8>) {
         let Stream { open: true, process, id, .. } = self.streams[stream] else { return };
         self.trace.note(self.now, process, "hears from watch", stream as u64);
-        // An event is news of its own: what was asked of reads before no longer counts.
-        self.processes[process].quiet_until = self.now;
         let happening = if line == OPENED {
             self.trace.explain(|| "open".to_owned());
             Happening::WatchOpened(id)
@@ -161,12 +159,19 @@ impl World {
         self.send_input(process, happening);
     }
 
+    /// Whether a change of the Lease reaches this process by its watch as fast as the network is.
+    pub(super) fn hears_at_once(&self, process: usize) -> bool {
+        let Some((_, stream)) = self.processes[process].watch else { return false };
+        let Stream { watch, silent, bookmarks_only, server, pump_planned, .. } = &self.streams[stream];
+        let speaks = watch.is_some() && !silent && !bookmarks_only && !pump_planned;
+        speaks && !self.is_cut_off(process) && !self.lags(*server)
+    }
+
     /// The server, or the way to it, ends a watch.
     pub(super) fn end_stream(&mut self, stream: usize) {
         let Stream { open: true, process, id, .. } = self.streams[stream] else { return };
         self.trace.note(self.now, process, "loses watch", stream as u64);
         self.drop_watch(process);
-        self.processes[process].quiet_until = self.now;
         self.send_input(process, Happening::WatchEnded(id, None));
     }
 

@@ -1,15 +1,15 @@
-//! The work of a leader, and the fenced register that it writes to.
+//! The work of a leader, which reads and writes the fenced register.
 
 use std::time::Duration;
 
 use leasehold_election::Mode;
 
-use super::log::{Applied, RegisterCounts, WorkLog};
+use super::log::{Applied, WorkLog};
+use super::register::Memory;
 use super::{Event, World};
 use crate::candidate::Happening;
 use crate::clocks::after;
 use crate::fault::FaultKind;
-use crate::gates::{Door, GateKind};
 use crate::plan::Writes;
 
 /// Work under way.
@@ -21,43 +21,14 @@ pub(super) struct Work {
     pub(super) number: u64,
     asked_to_stop: bool,
     stubborn: bool,
-}
-
-/// State that only the leader may write, behind a gate.
-#[derive(Debug, Default)]
-pub(super) struct Register {
-    gate: Door,
-    /// The largest token that was let in, kept apart from the gate that is judged.
-    newest: u64,
-    values: u64,
-    pub(super) counts: RegisterCounts,
-}
-
-impl Register {
-    pub(super) fn behind(kind: GateKind) -> Self {
-        Self { gate: Door::new(kind), ..Self::default() }
-    }
-
-    /// Takes down what the gate decided; true if that was wrong (S4: no write of an older term is let in, and none of the
-    /// newest is refused; unconditional).
-    fn note(&mut self, token: u64, admitted: bool) -> bool {
-        let stale = token < self.newest;
-        self.counts.tried += 1;
-        match (stale, admitted) {
-            (true, false) => self.counts.stale_refused += 1,
-            (true, true) => self.counts.stale_passed += 1,
-            (false, false) => self.counts.good_refused += 1,
-            (false, true) => self.newest = token,
-        }
-        stale == admitted
-    }
+    pub(super) memory: Memory,
 }
 
 impl World {
     pub(super) fn start_work(&mut self, process: usize, token: u64) {
         let written = |applied: &&Applied| applied.after.version == token;
         let confirmed = || self.log.applied.iter().rev().find(written)?.after.transitions;
-        self.register.gate.learn(token, confirmed);
+        self.register.learn(token, confirmed);
         let log = self.log.works.len();
         self.log.works.push(WorkLog { process, begin: self.now, end: self.now });
         let machine = self.processes[process].machine;
@@ -69,7 +40,10 @@ impl World {
             *terms = terms.saturating_sub(1);
         }
         let number = log as u64;
-        self.processes[process].work = Some(Work { token, log, number, asked_to_stop: false, stubborn });
+        let memory = Memory::default();
+        self.processes[process].work =
+            Some(Work { token, log, number, asked_to_stop: false, stubborn, memory });
+        self.load_register(process);
         self.plan_act(process, number);
     }
 
@@ -84,7 +58,8 @@ impl World {
         running.alive && running.work.as_ref().is_some_and(|work| work.number == number)
     }
 
-    /// One act of the work: it checks, and writes with its token. Between the two, and on the way, time passes.
+    /// One act of the work: it checks, answers a read from what it remembers, and writes with its token. Between the check
+    /// and the write, and on the way, time passes.
     pub(super) fn act(&mut self, process: usize, number: u64) {
         if !self.works(process, number) {
             return;
@@ -94,12 +69,16 @@ impl World {
             return;
         }
         let Some(work) = &self.processes[process].work else { return };
-        let (token, stubborn, asked) = (work.token, work.stubborn, work.asked_to_stop);
+        let (stubborn, asked) = (work.stubborn, work.asked_to_stop);
+        let leads = self.check(process);
+        if leads {
+            self.recall_register(process);
+        }
         // Work that ignores everything goes on to write, which is what the gate is for.
-        if self.check(process) || stubborn {
+        if leads || stubborn {
             let slow = self.strikes(process, FaultKind::SlowWrites);
             for _ in 0..self.plan.writes.at_once {
-                self.send_write(process, token, slow);
+                self.send_write(process, slow);
             }
         }
         if !asked || stubborn {
@@ -107,40 +86,12 @@ impl World {
         }
     }
 
-    fn send_write(&mut self, process: usize, token: u64, slow: bool) {
+    fn send_write(&mut self, process: usize, slow: bool) {
         let Writes { held_permille, held_most, .. } = self.plan.writes;
         let held = slow || (held_permille > 0 && self.chance.happens(held_permille));
         let most = if held { held_most } else { Duration::from_millis(20) };
         let way = self.chance.within(Duration::ZERO, most);
-        self.register.values += 1;
-        let value = self.register.values;
-        self.queue.plan(after(self.now, way), Event::Register { process, token, value });
-    }
-
-    /// The storage behind the gate restarts, and will again.
-    pub(super) fn restart_gate(&mut self) {
-        self.register.gate.restart();
-        self.plan_gate_restart();
-    }
-
-    pub(super) fn plan_gate_restart(&mut self) {
-        if let Some(every) = self.plan.gate_restart_every {
-            let pause = self.chance.within(Duration::ZERO, every * 2);
-            self.queue.plan(after(self.now, pause), Event::GateRestarts);
-        }
-    }
-
-    pub(super) fn write_register(&mut self, process: usize, token: u64, value: u64) {
-        let register = &mut self.register;
-        let admitted = register.gate.admits(token);
-        let wrong = register.note(token, admitted);
-        let word = if admitted { "writes with token" } else { "is refused with token" };
-        self.trace.note(self.now, process, word, token);
-        self.trace.explain(|| format!("value {value}"));
-        if wrong {
-            let what = format!("token {token} was {}", if admitted { "let in" } else { "refused" });
-            self.violate("S4", what);
-        }
+        self.begin_write(process, way);
     }
 
     pub(super) fn stop_work(&mut self, process: usize) {
@@ -206,20 +157,5 @@ impl World {
         let Some(work) = self.processes[process].work.take() else { return };
         self.log.works[work.log].end = self.now;
         self.trace.note(self.now, process, how, work.number);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gate_that_lets_an_old_term_in_or_keeps_the_newest_out_is_noticed() {
-        let mut register = Register::default();
-        assert!(!register.note(7, true));
-        assert!(!register.note(5, false));
-        assert!(register.note(5, true), "an old term was let in");
-        assert!(register.note(7, false), "the newest term was refused");
-        assert_eq!((register.counts.stale_passed, register.counts.good_refused), (1, 1));
     }
 }
