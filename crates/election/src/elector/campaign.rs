@@ -25,6 +25,9 @@ pub(super) struct Campaign {
     pub(super) failures: u32,
     /// Writes that were refused or not answered since the last news.
     pub(super) refusals: u32,
+    /// Quick tries after a refusal by an admission policy, until they are counted anew.
+    pub(super) policy_tries: u32,
+    pub(super) policy_tries_until: Duration,
     /// No second acquisition of an unchanged record before this.
     pub(super) paced_until: Duration,
     backoff_until: Duration,
