@@ -240,7 +240,11 @@ impl World {
                 self.processes[process].asking = Some((id, operation));
                 self.send(process, id, request, fresh, operation);
             }
-            Act::Abandon(id) => self.abandon(process, id),
+            Act::Abandon(id) => {
+                // Its answer, should it still come, is not heard.
+                self.processes[process].asking.take_if(|(asking, _)| *asking == id);
+                self.abandon(process, id);
+            }
             Act::OpenWatch(id, request) => {
                 self.processes[process].listening = Some(id);
                 self.open_watch(process, id, &request);
