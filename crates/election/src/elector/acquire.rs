@@ -106,16 +106,16 @@ impl Elector {
         }
     }
 
-    /// Whether an admission policy has refused a write that it may allow soon. One that has refused this often within a lease
-    /// duration does not say "not yet" but "no", also if it lets a write through in between.
+    /// Whether an admission policy has refused a write that it may allow soon. One that has refused this often, never a lease
+    /// duration apart, does not say "not yet" but "no", also if it lets a write through in between.
     pub(super) fn may_mean_not_yet(&mut self, refusal: &Refusal) -> bool {
         if !refusal.reason.is_policy() {
             return false;
         }
         if self.now.wait >= self.campaign.policy_tries_until {
-            self.campaign.policy_tries_until = self.now.wait + self.config.timing.lease_duration();
             self.campaign.policy_tries = 0;
         }
+        self.campaign.policy_tries_until = self.now.wait.saturating_add(self.config.timing.lease_duration());
         if self.campaign.policy_tries >= POLICY_TRIES {
             return false;
         }
