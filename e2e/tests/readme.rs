@@ -2,16 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, end a test by panicking")]
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::api::Api;
 use leasehold_e2e::ControlPlane;
+use leasehold_e2e::kubectl::kubectl;
 use leasehold_e2e::rbac::PodRef;
 use leasehold_e2e::sidecar::{Sidecar, SidecarSettings, leader_elector};
 
@@ -42,25 +42,6 @@ impl Readme {
         lines.find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start} is not in the README"));
         lines.next().unwrap().to_owned()
     }
-}
-
-/// The administrator's kubectl, as a person types it.
-fn kubectl(control_plane: &ControlPlane, args: &[&str], input: &str) -> Result<String> {
-    let cache = tempfile::tempdir()?;
-    let mut child = Command::new(control_plane.kubectl())
-        .arg("--cache-dir")
-        .arg(cache.path())
-        .args(args)
-        .env("KUBECONFIG", control_plane.kubeconfig())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    child.stdin.take().context("asked for above")?.write_all(input.as_bytes())?;
-    let output = child.wait_with_output()?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success() && errors.is_empty(), "kubectl {args:?} of\n{input}\n{errors}");
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 fn apply(control_plane: &ControlPlane, manifest: &str) -> Result<String> {
