@@ -72,8 +72,7 @@ fn guard(command: Vec<OsString>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (reader, writer) = UnixStream::from_std(link)?.into_split();
-        let mut guardian =
-            Guardian { command, input: Some(input), writer, child: None, until: None, told: false };
+        let mut guardian = Guardian { command, input: Some(input), writer, child: None, until: None };
         guardian.run(BufReader::new(reader).lines()).await
     })
 }
@@ -87,8 +86,6 @@ struct Guardian {
     /// The command while it runs.
     child: Option<Pid>,
     until: Option<Until>,
-    /// How the command ended was told.
-    told: bool,
 }
 
 impl Guardian {
@@ -158,7 +155,6 @@ impl Guardian {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if Some(pid) == self.child => {
                     self.child = None;
-                    self.told = true;
                     self.report(&how_it_ended(status)).await;
                     // What the command has left behind has no other reason to end.
                     tree::terminate_all_below();

@@ -13,7 +13,6 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -228,8 +227,7 @@ impl Exec {
         if killed {
             lock(&self.last_code).get_or_insert(KILLED);
         } else {
-            let signal = status.as_ref().ok().and_then(std::process::ExitStatus::signal);
-            tracing::error!(?status, ?signal, "the guardian of the command has died; ending the command");
+            tracing::error!(?status, "the guardian of the command has died; ending the command");
             lock(&self.last_code).get_or_insert(WRAPPER_FAILED);
         }
         self.kill();

@@ -86,7 +86,7 @@ fn kill(running: &[Member]) {
     }
 }
 
-/// Asks all processes below this one, but for one, to end.
+/// Asks all processes below this one to end.
 pub(super) fn terminate_all_below() {
     for member in below(getpid()).unwrap_or_default() {
         kill_process(member.pid, Signal::TERM).ok();
