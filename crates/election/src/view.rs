@@ -106,12 +106,13 @@ impl View {
         self.reached = self.reached.max(version);
     }
 
-    /// How long the record may stay unchanged before the watch itself is doubted.
+    /// How long the record may stay unchanged before the watch itself is doubted: not for longer than the lease lasts,
+    /// whatever gap was seen after an outage, or made by somebody's edit.
     pub(crate) fn patience(&self, config: &Config) -> Duration {
         let held = self.record().filter(|record| record.holder().is_some());
         let stored = held.and_then(Record::duration).unwrap_or(config.timing.lease_duration());
         let gap = self.renewal_gap.unwrap_or(stored / 3);
-        (stored / 3).max(gap * 2)
+        (stored / 3).max(gap * 2).min(stored)
     }
 
     /// Takes a record in. `newest_at_send` is what was the newest when the read or write was sent; `None` for

@@ -19,6 +19,8 @@ pub(super) struct Attempt {
     creates: bool,
     sent: Moment,
     newest_at_send: u64,
+    /// Its answer was that the expectation failed: it has happened only if it was delivered twice.
+    refused: bool,
 }
 
 impl Elector {
@@ -53,7 +55,8 @@ impl Elector {
         answer: Answer,
     ) {
         let Flight { sent, newest_at_send, .. } = *flight;
-        let attempt = Attempt { acquisition: acquisition.clone(), creates, sent, newest_at_send };
+        let refused = matches!(&answer, Answer::Refused(_));
+        let attempt = Attempt { acquisition: acquisition.clone(), creates, sent, newest_at_send, refused };
         match answer {
             Answer::Lease(record) => {
                 self.remember(attempt);
@@ -70,17 +73,9 @@ impl Elector {
                     self.handle_read_failure(&refusal);
                 }
             }
-            // The winner's event was faster than the refusal.
-            Answer::Refused(refusal)
-                if refusal.reason == Reason::Conflict && self.view.newest() > flight.newest_at_send => {}
             Answer::Refused(refusal) if refusal.reason == Reason::Conflict => {
-                // The winner's event is on its way; without a watch, only a read tells who won. What is known is
-                // proven wrong: the same attempt again would fail again, and put the read off for ever.
-                self.campaign.in_doubt = true;
-                let wait =
-                    if self.watch_is_trusted() { self.config.timing.retry_period() } else { Duration::ZERO };
-                self.campaign.read_at = self.now.wait + wait;
-                self.pace_refused();
+                self.remember(attempt);
+                self.handle_lost_race(flight);
             }
             Answer::Refused(refusal) if refusal.reason == Reason::Missing => self.take_missing_answer(flight),
             Answer::Refused(refusal) => {
@@ -93,6 +88,23 @@ impl Elector {
                 }
             }
         }
+    }
+
+    /// Another has won, or the same acquisition, delivered a second time ahead of the one that was refused.
+    fn handle_lost_race(&mut self, flight: &Flight) {
+        if self.view.newest() > flight.newest_at_send {
+            // The winner's event was faster than the refusal.
+            if let Some(record) = self.view.record().cloned() {
+                self.adopt_if_own(&record, Sight::Same);
+            }
+            return;
+        }
+        // The winner's event is on its way; without a watch, only a read tells who won. What is known is
+        // proven wrong: the same attempt again would fail again, and put the read off for ever.
+        self.campaign.in_doubt = true;
+        let wait = if self.watch_is_trusted() { self.config.timing.retry_period() } else { Duration::ZERO };
+        self.campaign.read_at = self.now.wait + wait;
+        self.pace_refused();
     }
 
     /// What is refused, or not answered, again although there was no news since will be so once more: back-off from then on.
@@ -135,7 +147,10 @@ impl Elector {
     /// holder, transitions and acquire time are what was sent.
     pub(super) fn adopt_if_own(&mut self, record: &Record, sight: Sight) {
         let own = self.campaign.attempts.iter().find(|attempt| attempt.acquisition.is_shown_by(record));
-        let Some(attempt) = own.cloned() else { return self.note_namesake(record, sight) };
+        let Some(attempt) = own.cloned() else {
+            self.campaign.attempts.retain(|attempt| !attempt.refused);
+            return self.note_namesake(record, sight);
+        };
         self.campaign.attempts.clear();
         let key = TermKey {
             uid: record.uid.clone(),

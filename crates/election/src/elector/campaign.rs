@@ -271,22 +271,29 @@ impl Elector {
     fn note_sign(&mut self, sight: Sight) {
         self.heard = Some(self.now.kill);
         self.campaign.failures = 0;
-        self.campaign.read_at = self.now.wait
-            + if self.watch_is_trusted() {
-                self.view.patience(&self.config)
-            } else {
-                self.jittered(self.config.timing.retry_period())
-            };
         if sight == Sight::News {
             self.campaign.in_doubt = false;
             self.campaign.paced_until = Duration::ZERO;
             self.campaign.refusals = 0;
             self.campaign.spread = PRIORITY_STEP * u32::from(self.config.priority) + self.share(SPREAD_MAX);
         }
+        if self.campaign.in_doubt {
+            // Labels that are touched all the time must not put off the look without which nothing is acquired.
+            return;
+        }
+        self.campaign.read_at = self.now.wait
+            + if self.watch_is_trusted() {
+                self.view.patience(&self.config)
+            } else {
+                self.jittered(self.config.timing.retry_period())
+            };
     }
 
     /// A watch has opened that will tell the news.
     pub(super) fn extend_patience(&mut self) {
+        if self.campaign.in_doubt {
+            return;
+        }
         let patient = self.now.wait + self.view.patience(&self.config);
         self.campaign.read_at = self.campaign.read_at.max(patient);
     }

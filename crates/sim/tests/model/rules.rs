@@ -60,6 +60,7 @@ properties! {
     RenewalByWatch, "a renewal counts by its event";
     AcquisitionReadBack, "an acquisition whose answer was lost is adopted by read-back";
     AcquisitionByWatch, "an acquisition is adopted by its event";
+    Overtaken, "an acquisition is refused and yet carried out, by a second delivery that overtook the first";
     Confirmed, "an acquisition confirmed too late starts no term before a renewal";
     RenewalRefused, "a renewal is refused";
     LateWrite, "a request that was given up is carried out";

@@ -313,15 +313,16 @@ impl State {
     pub(crate) fn deliver(&mut self, message: &Message, answer: &Answer) {
         let response: Response<Vec<u8>> = answer.response();
         let kind = message.letter.kind;
+        let input = Input::Answer(message.id, Delivery::Response(response));
+        self.step(message.from, input, Cause::Answer(kind));
         if *answer == Answer::Refused {
             match kind {
                 Kind::Renew => self.just.note(Event::RenewalRefused),
+                Kind::Acquire if self.just.has(Event::Leads) => self.just.note(Event::Overtaken),
                 Kind::Acquire => self.just.note(Event::RaceLost),
                 Kind::Read | Kind::Create | Kind::Release => {}
             }
         }
-        let input = Input::Answer(message.id, Delivery::Response(response));
-        self.step(message.from, input, Cause::Answer(kind));
     }
 }
 
