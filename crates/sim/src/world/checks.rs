@@ -166,6 +166,7 @@ impl World {
 
     /// Notes since when a process knows that there is no Lease.
     pub(super) fn note_sight(&mut self, process: usize, sight: &Sight) {
+        let is_standby = self.is_standby(process);
         let running = &mut self.processes[process];
         // What is older than what was seen before is no sight: an answer may come after the event of the deletion.
         let version = sight.version.unwrap_or(running.newest_sight);
@@ -173,7 +174,7 @@ impl World {
             return;
         }
         running.newest_sight = version;
-        if self.healed {
+        if self.healed && is_standby {
             self.log.shown.push((self.now, version));
         }
         running.missing_since = if sight.missing { running.missing_since.or(Some(self.now)) } else { None };

@@ -304,8 +304,8 @@ impl World {
         }
         let stopping = self.processes.iter().filter(|process| process.alive && process.stopping);
         let stop_timeout = stopping.map(|process| self.plan.candidates[process.machine].stop_timeout).max();
-        let alive = self.processes.iter().filter(|process| process.alive);
-        self.log.shown = alive.map(|process| (now, process.newest_sight)).collect();
+        let standbys = (0..self.processes.len()).filter(|&process| self.is_standby(process));
+        self.log.shown = standbys.map(|process| (now, self.processes[process].newest_sight)).collect();
         let lease = self.servers.lease.clone();
         self.log.healed = Some(Healed { at: now, lease, stop_timeout: stop_timeout.unwrap_or_default() });
     }
@@ -350,6 +350,13 @@ impl World {
         self.note_episode_end(|episode| {
             episode.kind == FaultKind::HalfOpen && episode.machine == Some(machine)
         });
+    }
+
+    /// Whether a process lives whose identity is not the holder's.
+    pub(super) fn is_standby(&self, process: usize) -> bool {
+        let running = &self.processes[process];
+        let holds = self.servers.lease.as_ref().is_some_and(|lease| lease.holder == running.identity);
+        running.alive && !holds
     }
 
     /// Whether a fault that lasts strikes what this process sends, or its writes, now.
