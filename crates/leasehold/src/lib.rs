@@ -37,6 +37,7 @@ mod driver;
 mod events;
 mod handle;
 mod hint;
+pub mod kubeconfig;
 mod leadership;
 mod lines;
 mod machine;

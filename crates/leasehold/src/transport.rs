@@ -11,23 +11,37 @@ use kube::config::KubeConfigOptions;
 use leasehold_election::Delivery;
 use tower::{BoxError, ServiceBuilder};
 
+use crate::kubeconfig::{self, ReadError};
 use crate::lines::{LINE_MAX, Lines};
 
 /// How to reach the API server where the caller does not say it, or why that cannot be told.
 pub(crate) async fn configuration() -> Result<kube::Config, String> {
     match env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()) {
         // Named on purpose: the service account of the Pod must not silently stand in for it.
-        Some(paths) => kube::Config::from_kubeconfig(&KubeConfigOptions::default())
-            .await
-            .map_err(|error| format!("KUBECONFIG={}: {}", paths.display(), describe(&error))),
-        None => kube::Config::infer().await.map_err(|error| {
-            format!(
-                "{}; in a Pod, its service account has to be mounted (automountServiceAccountToken), elsewhere \
-                 KUBECONFIG has to name a kubeconfig",
-                describe(&error)
-            )
-        }),
+        Some(paths) => {
+            let wrong = |error: &dyn std::error::Error| {
+                format!("KUBECONFIG={}: {}", paths.display(), describe(error))
+            };
+            let kubeconfig = kubeconfig::read(None).map_err(|error| wrong(&error))?;
+            let options = KubeConfigOptions::default();
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| wrong(&error))
+        }
+        None => inferred().await,
     }
+}
+
+/// By the kubeconfig of the home folder, or else the service account of the Pod.
+async fn inferred() -> Result<kube::Config, String> {
+    if let Err(error @ ReadError::CutOff { .. }) = kubeconfig::read(None) {
+        return Err(error.to_string());
+    }
+    kube::Config::infer().await.map_err(|error| {
+        format!(
+            "{}; in a Pod, its service account has to be mounted (automountServiceAccountToken), elsewhere \
+             KUBECONFIG has to name a kubeconfig",
+            describe(&error)
+        )
+    })
 }
 
 /// How to reach the API server.

@@ -1,10 +1,10 @@
 //! The kubeconfig that a flag names, with errors that say what it lacks.
 
 use std::path::Path;
-use std::{env, fs};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use leasehold::kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use leasehold::kubeconfig;
 
 /// Reads the kubeconfig at `path`, or else those that `KUBECONFIG` names, and goes by `context`, or else by its
 /// current one.
@@ -13,24 +13,10 @@ pub(crate) async fn load(path: Option<&Path>, context: Option<&str>) -> Result<C
         Some(path) => format!("--kubeconfig {}", path.display()),
         None => "the kubeconfig of KUBECONFIG".to_owned(),
     };
-    let named = env::var_os("KUBECONFIG").unwrap_or_default();
-    let paths = path.map_or_else(|| env::split_paths(&named).collect(), |path| vec![path.to_owned()]);
-    paths.iter().try_for_each(|path| check_encoding(path)).context(shown.clone())?;
-    // kube's messages repeat their causes.
-    let kubeconfig = path.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
-    let kubeconfig = kubeconfig.map_err(|error| anyhow!("{shown}: {error}"))?;
+    let kubeconfig = kubeconfig::read(path).map_err(|error| anyhow!("{shown}: {error}"))?;
     check_context(&kubeconfig, context).context(shown.clone())?;
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| anyhow!("{shown}: {error}"))
-}
-
-/// kube 5.0 panics at UTF-16, as editors of Windows write it, that ends within a letter. What cannot be read is left to it.
-fn check_encoding(path: &Path) -> Result<()> {
-    let bytes = fs::read(path).unwrap_or_default();
-    if matches!(bytes.as_slice(), [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) && bytes.len() % 2 == 1 {
-        bail!("it begins as UTF-16, and ends within a letter: it was cut off");
-    }
-    Ok(())
 }
 
 fn check_context(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<()> {
@@ -58,6 +44,8 @@ fn check_context(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn error(kubeconfig: &str, context: Option<&str>) -> String {
