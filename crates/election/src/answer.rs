@@ -8,7 +8,8 @@ use http::{Response, header};
 use serde::Deserialize;
 
 use crate::config::LeaseName;
-use crate::record::{Object, Record, RecordError};
+use crate::json::{Object, or_default};
+use crate::record::Record;
 
 /// An answer of the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl Answer {
     pub(crate) fn parse(lease: &LeaseName, response: &Response<Vec<u8>>) -> Self {
         let code = response.status().as_u16();
         if response.status().is_success() {
-            return match Record::parse(response.body()) {
+            return match Record::of(lease, response.body()) {
                 Ok(record) => Self::Lease(record),
                 Err(error) => Self::Unknown(Refusal::new(Reason::Unexpected, code, describe(&error), None)),
             };
@@ -165,7 +166,7 @@ impl Refusal {
             .headers()
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok().map(Duration::from_secs));
-        let status: Status = serde_json::from_slice(response.body()).unwrap_or_default();
+        let Object(status): Object<Status> = serde_json::from_slice(response.body()).unwrap_or_default();
         let message = if status.message.is_empty() {
             let body = String::from_utf8_lossy(response.body());
             match body.chars().take(200).collect::<String>().trim() {
@@ -203,30 +204,30 @@ pub(crate) enum WatchEvent {
 
 impl WatchEvent {
     pub(crate) fn parse(lease: &LeaseName, line: &[u8]) -> Self {
-        Self::parse_usual(line).unwrap_or_else(|| Self::parse_any(lease, line))
+        Self::parse_usual(lease, line).unwrap_or_else(|| Self::parse_any(lease, line))
     }
 
     /// A version of the Lease in just the form in which API servers write it, read in one pass; none if it is anything
     /// else. Nearly all events are such.
-    fn parse_usual(line: &[u8]) -> Option<Self> {
+    fn parse_usual(lease: &LeaseName, line: &[u8]) -> Option<Self> {
         // What is skipped is not looked at, and might be no text at all.
         let line = str::from_utf8(line).ok()?;
         let line = line.strip_suffix('\n').unwrap_or(line);
         let added = || line.strip_prefix(r#"{"type":"ADDED","object":"#);
         let object = line.strip_prefix(r#"{"type":"MODIFIED","object":"#).or_else(added)?;
-        Record::parse(object.strip_suffix('}')?.as_bytes()).ok().map(Self::Lease)
+        Record::of(lease, object.strip_suffix('}')?.as_bytes()).ok().map(Self::Lease)
     }
 
     fn parse_any(lease: &LeaseName, line: &[u8]) -> Self {
         let unexpected = |message| Self::Failed(Refusal::new(Reason::Unexpected, 0, message, None));
         let frame: Frame<'_> = match serde_json::from_slice(line) {
-            Ok(frame) => frame,
+            Ok(Object(frame)) => frame,
             Err(error) => return unexpected(format!("watch event that is not JSON: {error}")),
         };
         let object = frame.object.get();
         match frame.kind.as_ref() {
-            "BOOKMARK" => match serde_json::from_str::<Bookmark>(object) {
-                Ok(Bookmark { metadata: BookmarkMetadata { resource_version: text } }) => {
+            "BOOKMARK" => match serde_json::from_str(object) {
+                Ok(Object(Bookmark { metadata: Object(BookmarkMetadata { resource_version: text }) })) => {
                     match text.parse() {
                         Ok(resource_version) => Self::Bookmark { resource_version },
                         Err(_) => {
@@ -236,9 +237,9 @@ impl WatchEvent {
                 }
                 Err(error) => unexpected(format!("watch event: not a bookmark: {error}")),
             },
-            "ERROR" => match serde_json::from_str::<Status>(object) {
-                Ok(Status { code: 410, .. }) => Self::Gone,
-                Ok(status) => {
+            "ERROR" => match serde_json::from_str(object) {
+                Ok(Object(Status { code: 410, .. })) => Self::Gone,
+                Ok(Object(status)) => {
                     let reason = status.reason(lease, status.code);
                     let message = match status.message.as_str() {
                         "" => format!("watch event: an error with code {} and no message", status.code),
@@ -249,8 +250,7 @@ impl WatchEvent {
                 Err(error) => unexpected(format!("watch event: an error that is no Status: {error}")),
             },
             "ADDED" | "MODIFIED" | "DELETED" => {
-                let record = serde_json::from_str::<Object>(object).map_err(RecordError::from);
-                match (record.and_then(Record::from_object), frame.kind.as_ref()) {
+                match (Record::of(lease, object.as_bytes()), frame.kind.as_ref()) {
                     (Ok(record), "DELETED") => Self::Deleted { resource_version: record.resource_version },
                     (Ok(record), _) => Self::Lease(record),
                     (Err(error), _) => unexpected(format!("watch event: {}", describe(&error))),
@@ -271,7 +271,7 @@ struct Frame<'a> {
 
 #[derive(Debug, Deserialize)]
 struct Bookmark {
-    metadata: BookmarkMetadata,
+    metadata: Object<BookmarkMetadata>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -283,25 +283,35 @@ struct BookmarkMetadata {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Status {
+    #[serde(deserialize_with = "or_default")]
     code: u16,
+    #[serde(deserialize_with = "or_default")]
     reason: String,
+    #[serde(deserialize_with = "or_default")]
     message: String,
-    details: Details,
+    #[serde(deserialize_with = "or_default")]
+    details: Object<Details>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Details {
+    #[serde(deserialize_with = "or_default")]
     name: String,
+    #[serde(deserialize_with = "or_default")]
     kind: String,
-    causes: Vec<Cause>,
+    #[serde(deserialize_with = "or_default")]
+    causes: Vec<Object<Cause>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Cause {
+    #[serde(deserialize_with = "or_default")]
     reason: String,
+    #[serde(deserialize_with = "or_default")]
     message: String,
+    #[serde(deserialize_with = "or_default")]
     field: String,
 }
 
@@ -314,13 +324,14 @@ impl Status {
                 Reason::Policy
             };
         }
+        let details = &self.details.0;
         match code {
             401 => Reason::Unauthorized,
             403 if self.has_cause("NamespaceTerminating") => Reason::NamespaceTerminating,
             403 if self.message.contains("not yet ready to handle request") => Reason::PolicyNotReady,
             403 => Reason::Forbidden,
-            404 if self.details.kind == "namespaces" => Reason::NamespaceMissing,
-            404 if self.details.kind == "leases" && self.details.name == lease.name() => Reason::Missing,
+            404 if details.kind == "namespaces" => Reason::NamespaceMissing,
+            404 if details.kind == "leases" && details.name == lease.name() => Reason::Missing,
             409 => Reason::Conflict,
             422 if self.is_failed_test() || self.is_lost_create() => Reason::Conflict,
             400 | 422 => Reason::Invalid,
@@ -335,21 +346,25 @@ impl Status {
         let names = |text: &str| {
             text.contains("ValidatingAdmissionPolicy") || text.contains("MutatingAdmissionPolicy")
         };
-        names(&self.message) || self.details.causes.iter().any(|cause| names(&cause.message))
+        names(&self.message) || self.causes().any(|cause| names(&cause.message))
     }
 
     fn has_cause(&self, reason: &str) -> bool {
-        self.details.causes.iter().any(|cause| cause.reason == reason)
+        self.causes().any(|cause| cause.reason == reason)
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &Cause> {
+        self.details.0.causes.iter().map(|Object(cause)| cause)
     }
 
     /// A failed `test` of a JSON Patch: Invalid, with nothing in its details.
     fn is_failed_test(&self) -> bool {
-        self.reason == "Invalid" && self.details.name.is_empty() && self.details.causes.is_empty()
+        self.reason == "Invalid" && self.details.0.name.is_empty() && self.causes().next().is_none()
     }
 
     /// A PUT-create that found the Lease there: an update without resourceVersion, which Leases do not allow.
     fn is_lost_create(&self) -> bool {
-        self.details.causes.iter().any(|cause| cause.field == "metadata.resourceVersion")
+        self.causes().any(|cause| cause.field == "metadata.resourceVersion")
     }
 }
 
@@ -399,6 +414,16 @@ mod tests {
         assert_eq!(reason(422, policy), Reason::Policy);
     }
 
+    /// A Status whose details were null was none, so that its reason and message were lost.
+    #[test]
+    fn null_in_a_status_is_as_good_as_nothing() {
+        let failed_test = r#"{"kind":"Status","reason":"Invalid","message":null,"details":null,"code":422}"#;
+        let causes =
+            r#"{"reason":"NotFound","details":{"name":"db","kind":"leases","causes":null},"code":404}"#;
+        assert_eq!(reason(422, failed_test), Reason::Conflict);
+        assert_eq!(reason(404, causes), Reason::Missing);
+    }
+
     #[test]
     fn only_a_404_that_names_this_lease_says_that_it_is_missing() {
         let lease = r#"{"reason":"NotFound","details":{"name":"db","kind":"leases"},"code":404}"#;
@@ -425,7 +450,7 @@ mod tests {
         let gone = br#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}"#;
         assert_eq!(WatchEvent::parse(&lease, gone), WatchEvent::Gone);
         let deleted =
-            br#"{"type":"DELETED","object":{"kind":"Lease","metadata":{"uid":"u","resourceVersion":"9"}}}"#;
+            br#"{"type":"DELETED","object":{"kind":"Lease","metadata":{"name":"db","namespace":"prod","uid":"u","resourceVersion":"9"}}}"#;
         assert_eq!(WatchEvent::parse(&lease, deleted), WatchEvent::Deleted { resource_version: 9 });
         assert!(matches!(WatchEvent::parse(&lease, b"{\"type\":"), WatchEvent::Failed(_)));
     }
@@ -433,13 +458,13 @@ mod tests {
     #[test]
     fn an_event_in_the_usual_form_is_read_as_any_other() {
         let lease = LeaseName::new("prod", "db").unwrap();
-        let object = r#"{"kind":"Lease","metadata":{"uid":"u","resourceVersion":"9","x":[{}]},"spec":{}}"#;
+        let object = r#"{"kind":"Lease","metadata":{"name":"db","namespace":"prod","uid":"u","resourceVersion":"9","x":[{}]},"spec":{}}"#;
         for kind in ["ADDED", "MODIFIED"] {
             let line = format!(r#"{{"type":"{kind}","object":{object}}}"#);
-            let usual = WatchEvent::parse_usual(line.as_bytes()).expect("the usual form");
+            let usual = WatchEvent::parse_usual(&lease, line.as_bytes()).expect("the usual form");
             assert!(matches!(&usual, WatchEvent::Lease(record) if record.resource_version == 9));
             assert_eq!(usual, WatchEvent::parse_any(&lease, line.as_bytes()));
-            assert_eq!(WatchEvent::parse_usual(format!("{line}\n").as_bytes()), Some(usual));
+            assert_eq!(WatchEvent::parse_usual(&lease, format!("{line}\n").as_bytes()), Some(usual));
         }
         for odd in [
             format!(r#"{{"type":"DELETED","object":{object}}}"#),
@@ -449,7 +474,7 @@ mod tests {
             format!(r#"{{"object":{object},"type":"MODIFIED"}}"#),
             r#"{"type":"MODIFIED","object":{}}"#.to_owned(),
         ] {
-            assert_eq!(WatchEvent::parse_usual(odd.as_bytes()), None, "{odd}");
+            assert_eq!(WatchEvent::parse_usual(&lease, odd.as_bytes()), None, "{odd}");
         }
     }
 }

@@ -15,6 +15,7 @@ mod effect;
 mod elector;
 mod fencing;
 mod identity;
+mod json;
 mod record;
 mod request;
 mod timing;

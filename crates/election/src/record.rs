@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::config::Mode;
+use crate::config::{LeaseName, Mode};
 use crate::identity::Nonce;
+use crate::json::Object;
 
 /// Annotation that marks a term as one of ours: `<transitions> <nonce> <mode>`.
 pub const MARK: &str = "leasehold.dev/mark";
@@ -45,26 +46,40 @@ impl Record {
     ///
     /// [`RecordError`] if it is not a Lease, or lacks what the API server always sets.
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
-        let object: Object = serde_json::from_slice(bytes)?;
-        Self::from_object(object)
+        let Object(lease) = serde_json::from_slice(bytes)?;
+        Self::from_lease(lease)
     }
 
-    pub(crate) fn from_object(object: Object) -> Result<Self, RecordError> {
+    /// Reads this Lease, and takes no other for it: whoever is on the way may have mixed answers up.
+    pub(crate) fn of(wanted: &LeaseName, bytes: &[u8]) -> Result<Self, RecordError> {
+        let Object(lease): Object<Lease> = serde_json::from_slice(bytes)?;
+        let Object(Metadata { name, namespace, .. }) = &lease.metadata;
+        let is_wanted =
+            name.as_deref() == Some(wanted.name()) && namespace.as_deref() == Some(wanted.namespace());
+        let named = || [namespace, name].map(|part| part.as_deref().unwrap_or_default()).join("/");
+        let other = (!is_wanted).then(|| RecordError::Name { found: named(), wanted: wanted.to_string() });
+        // What is no Lease at all is told first.
+        let record = Self::from_lease(lease)?;
+        other.map_or(Ok(record), Err)
+    }
+
+    fn from_lease(object: Lease) -> Result<Self, RecordError> {
+        let (Object(metadata), Object(spec)) = (object.metadata, object.spec);
         if object.kind.as_deref().is_some_and(|kind| kind != "Lease") {
             return Err(RecordError::Kind { kind: object.kind.unwrap_or_default() });
         }
-        let text = object.metadata.resource_version;
+        let text = metadata.resource_version;
         let resource_version = text.parse().map_err(|_| RecordError::ResourceVersion { text })?;
-        let annotations = object.metadata.annotations.unwrap_or_default();
+        let annotations = metadata.annotations.unwrap_or_default();
         Ok(Self {
-            uid: object.metadata.uid,
+            uid: metadata.uid,
             resource_version,
-            holder: object.spec.holder_identity,
-            lease_duration_seconds: object.spec.lease_duration_seconds,
-            acquire_time: object.spec.acquire_time,
-            renew_time: object.spec.renew_time,
-            transitions: object.spec.lease_transitions,
-            strategy: object.spec.strategy.filter(|strategy| !strategy.is_empty()),
+            holder: spec.holder_identity,
+            lease_duration_seconds: spec.lease_duration_seconds,
+            acquire_time: spec.acquire_time,
+            renew_time: spec.renew_time,
+            transitions: spec.lease_transitions,
+            strategy: spec.strategy.filter(|strategy| !strategy.is_empty()),
             mark: annotations.get(MARK).and_then(|text| Mark::parse(text)),
             has_annotations: !annotations.is_empty(),
         })
@@ -154,6 +169,14 @@ pub enum RecordError {
         /// Its kind.
         kind: String,
     },
+    /// Another Lease than the one that was asked for.
+    #[error("Lease {found:?} where {wanted} was expected")]
+    Name {
+        /// Its namespace and name.
+        found: String,
+        /// Those that it should have.
+        wanted: String,
+    },
     /// The API server's resourceVersions are decimal numbers.
     #[error("resourceVersion {text:?} is not a number")]
     ResourceVersion {
@@ -169,16 +192,18 @@ pub(crate) fn micro_time(timestamp: Timestamp) -> String {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Object {
+struct Lease {
     kind: Option<String>,
-    metadata: Metadata,
+    metadata: Object<Metadata>,
     #[serde(default)]
-    spec: Spec,
+    spec: Object<Spec>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
     uid: String,
     resource_version: String,
     annotations: Option<BTreeMap<String, String>>,
@@ -204,6 +229,39 @@ mod tests {
             r#"{{"kind":"Lease","metadata":{{"uid":"u","resourceVersion":"7","annotations":{annotations}}},"spec":{spec}}}"#
         );
         Record::parse(json.as_bytes()).unwrap()
+    }
+
+    /// A proxy that mixed answers up made another Lease's holder look like ours.
+    #[test]
+    fn another_lease_is_not_taken_for_the_one_that_was_asked_for() {
+        let wanted = LeaseName::new("prod", "db").unwrap();
+        let of = |named: &str| {
+            let json = format!(r#"{{"kind":"Lease","metadata":{{{named}"uid":"u","resourceVersion":"7"}}}}"#);
+            Record::of(&wanted, json.as_bytes())
+        };
+        assert_eq!(of(r#""name":"db","namespace":"prod","#).unwrap().uid, "u");
+        for (named, shown) in [
+            (r#""name":"cache","namespace":"prod","#, "\"prod/cache\""),
+            (r#""name":"db","namespace":"test","#, "\"test/db\""),
+            ("", "\"/\""),
+        ] {
+            let error = of(named).unwrap_err().to_string();
+            assert_eq!(error, format!("Lease {shown} where prod/db was expected"));
+        }
+    }
+
+    /// serde's derived code takes an array of values for the fields of a struct, in their order.
+    #[test]
+    fn an_array_is_no_lease_and_no_part_of_one() {
+        for text in [
+            r#"["Lease",{"uid":"u","resourceVersion":"7"},{}]"#,
+            r#"{"metadata":["db","prod","u","7",null],"spec":{}}"#,
+            r#"{"metadata":{"uid":"u","resourceVersion":"7"},"spec":["a",15,null,null,3,null]}"#,
+        ] {
+            let error = Record::parse(text.as_bytes()).unwrap_err();
+            let RecordError::Json(error) = error else { panic!("{error}") };
+            assert!(error.to_string().starts_with("invalid type: sequence, expected an object"), "{error}");
+        }
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub(crate) fn property(bytes: &[u8]) {
     let effects = started.answer(response);
     assert_sober(&effects);
     assert_eq!(started.elector.is_ready(), !(500..600).contains(&code), "ready once the server has answered");
-    let (elector, record) = (&started.elector, Record::parse(&body).ok().filter(|_| success));
+    let (elector, record) =
+        (&started.elector, Record::parse(&body).ok().filter(|_| success && is_of_the_lease(&body)));
     let Some(refusal) = refusals(&effects).into_iter().next() else {
         let record = record.expect("what is no Lease is never taken for one");
         assert_eq!(elector.lease_uid(), Some(record.uid.as_str()));
@@ -67,6 +68,12 @@ fn read(bytes: &[u8]) -> Option<(u16, Response<Vec<u8>>)> {
         response = response.header("retry-after", asked);
     }
     Some((code, response.body(body).ok()?))
+}
+
+/// As the metadata of an object say.
+pub(crate) fn is_of_the_lease(object: &[u8]) -> bool {
+    let object: Value = serde_json::from_slice(object).unwrap_or_default();
+    object["metadata"]["name"] == "db" && object["metadata"]["namespace"] == "prod"
 }
 
 fn names_the_lease(body: &[u8]) -> bool {

@@ -5,6 +5,7 @@ use leasehold_election::{Effect, Effects, Elector, Input, Note, Record};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::answer::is_of_the_lease;
 use crate::started::{Started, assert_sober, refusals};
 
 /// Holds of all bytes.
@@ -48,10 +49,11 @@ fn known(elector: &Elector) -> (Option<String>, Option<String>, Option<i32>) {
 
 /// The event, if the line is one: its type, and the Lease that it shows.
 fn event(line: &[u8]) -> Option<(String, Record)> {
-    let Frame { kind, object } = serde_json::from_slice(line).ok()?;
+    let Frame { kind, object } =
+        serde_json::from_slice(line).ok().filter(|_| line.trim_ascii_start().starts_with(b"{"))?;
     let is_event = ["ADDED", "MODIFIED", "DELETED"].contains(&kind.as_str());
     let object = object.get().as_bytes();
-    Some((kind, Record::parse(object).ok()?)).filter(|_| is_event)
+    Some((kind, Record::parse(object).ok()?)).filter(|_| is_event && is_of_the_lease(object))
 }
 
 #[derive(serde::Deserialize)]
@@ -72,6 +74,6 @@ fn is_bookmark(line: &[u8]) -> bool {
     })
 }
 
-const LEASE: &str = r#"{"kind":"Lease","metadata":{"uid":"known","resourceVersion":"200"},
+const LEASE: &str = r#"{"kind":"Lease","metadata":{"name":"db","namespace":"prod","uid":"known","resourceVersion":"200"},
     "spec":{"holderIdentity":"other","leaseDurationSeconds":15,"leaseTransitions":0}}"#;
 const VERSION: u64 = 200;

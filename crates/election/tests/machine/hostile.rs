@@ -176,8 +176,8 @@ impl World {
 
     /// The Lease with one field as somebody would have it.
     fn forged(&self, program: &mut Program<'_>) -> Value {
-        let mut lease =
-            self.server.lease().cloned().unwrap_or_else(|| json!({ "kind": "Lease", "metadata": {} }));
+        let bare = || json!({ "kind": "Lease", "metadata": { "name": "db", "namespace": "prod" } });
+        let mut lease = self.server.lease().cloned().unwrap_or_else(bare);
         let number = program.number();
         let version = match number % 4 {
             0 => u64::MAX - number % 3,
@@ -187,6 +187,7 @@ impl World {
         let me = self.elector.config().identity.as_str();
         let changes = [
             ("/metadata/resourceVersion", json!(version.to_string())),
+            ("/metadata/name", json!("cache")),
             ("/metadata/uid", json!(format!("u{}", number % 4))),
             ("/spec/holderIdentity", json!([me, "", "rival"][usize::try_from(number % 3).unwrap()])),
             (

@@ -3,7 +3,7 @@
 //! | line | what happens |
 //! |---|---|
 //! | `candidate [duration=15s] [deadline=10s] [retry=2s] [identity=ID] [peers=no] [on-missing=..] [priority=N] [accept-restore]` | who plays; defaults otherwise |
-//! | `lease none`, `lease FIELD=VALUE ..` | somebody else writes the Lease: `holder seconds transitions acquired renewed mark uid strategy label`; `-` removes |
+//! | `lease none`, `lease FIELD=VALUE ..` | somebody else writes the Lease: `holder seconds transitions acquired renewed mark name uid strategy label`; `-` removes |
 //! | `delete` | somebody deletes the Lease |
 //! | `restore NAME version=N` | the store is set back to what `keep NAME` kept |
 //! | `keep NAME` | remembers the Lease as it is, for `event NAME`, `answer NAME` and `restore` |
@@ -151,6 +151,7 @@ impl Script {
                 "acquired" => ("/spec/acquireTime", json!(self.time(&text)?)),
                 "renewed" => ("/spec/renewTime", json!(self.time(&text)?)),
                 "strategy" => ("/spec/strategy", json!(text)),
+                "name" => ("/metadata/name", json!(text)),
                 "uid" => ("/metadata/uid", json!(text)),
                 "mark" => ("/metadata/annotations/leasehold.dev~1mark", json!(text.replace('_', " "))),
                 "label" => ("/metadata/labels", json!({ "note": text })),

@@ -48,7 +48,9 @@ impl Server {
         let event = match &self.lease {
             Some(lease) => json!({ "type": "MODIFIED", "object": lease }),
             None => {
-                let metadata = json!({ "uid": "gone", "resourceVersion": self.revision.to_string() });
+                let version = self.revision.to_string();
+                let metadata =
+                    json!({ "name": "db", "namespace": "prod", "uid": "gone", "resourceVersion": version });
                 json!({ "type": "DELETED", "object": { "kind": "Lease", "metadata": metadata } })
             }
         };
@@ -99,6 +101,8 @@ impl Server {
 
     fn insert(&mut self, metadata: Value, spec: Value) {
         let mut lease = json!({ "kind": "Lease", "metadata": metadata, "spec": spec });
+        lease["metadata"]["name"] = json!("db");
+        lease["metadata"]["namespace"] = json!("prod");
         lease["metadata"]["uid"] = json!(format!("u{}", self.next_uid));
         self.next_uid += 1;
         self.lease = Some(lease);
