@@ -37,13 +37,23 @@ pub(crate) enum Command {
 
 /// Flags of `elect`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ElectArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ElectCommand>,
     /// Those of the sidecar
     #[command(flatten)]
     pub(crate) args: leasehold_sidecar::Args,
     /// End when this process, the parent, has ended
     #[arg(long, hide = true, value_name = "PID")]
     pub(crate) parent: Option<u32>,
+}
+
+/// What to do instead of electing.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ElectCommand {
+    /// Exit with 0 only while the is-leader file says that this Pod leads; 1 if not, 2 if it cannot be told
+    Check(leasehold_sidecar::CheckArgs),
 }
 
 /// Flags of `apiserver`.
@@ -95,5 +105,8 @@ mod tests {
             Cli::try_parse_from(["leasehold", "elect", "--lease", "db", "--ttl", "3s", "--file", "off"]);
         let Command::Elect(elect) = cli.unwrap().command else { panic!("another verb") };
         assert_eq!((elect.args.lease.as_deref(), elect.args.file.as_deref()), (Some("db"), Some("off")));
+        let cli = Cli::try_parse_from(["leasehold", "elect", "check", "--file", "/run/leader/is-leader"]);
+        let Command::Elect(elect) = cli.unwrap().command else { panic!("another verb") };
+        assert!(matches!(elect.command, Some(ElectCommand::Check(args)) if args.file.ends_with("is-leader")));
     }
 }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use leasehold_sidecar::{Config, ExitStatus};
 
-use crate::args::{Cli, Command, ElectArgs};
+use crate::args::{Cli, Command, ElectArgs, ElectCommand};
 use crate::problem::{Outcome, Problem};
 
 fn main() -> ExitCode {
@@ -36,6 +36,9 @@ fn main() -> ExitCode {
 
 /// The sidecar's code, so that one binary can play every part.
 fn elect(args: ElectArgs) -> Outcome {
+    if let Some(ElectCommand::Check(args)) = &args.command {
+        return Ok(leasehold_sidecar::check_as_asked(args));
+    }
     lifeline::tie_to(args.parent)?;
     let elected = Config::try_from(args.args).and_then(|config| leasehold_sidecar::run(&config));
     elected.map(ExitCode::from).map_err(|error| {

@@ -56,6 +56,13 @@ fn what_cannot_run_says_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
+fn the_file_that_electing_writes_can_be_asked_with_the_same_program() {
+    let output = leasehold(&["elect", "check", "--file", "/nonexistent/is-leader"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "there is no file: this Pod does not lead\n");
+}
+
+#[test]
 fn a_version_is_told() {
     let output = leasehold(&["--version"]).output().unwrap();
     assert_eq!(

@@ -3,12 +3,15 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use leasehold::{Leadership, clock};
 use serde::{Deserialize, Serialize};
+
+use crate::args::CheckArgs;
 
 /// The one line of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +105,23 @@ pub fn check(path: &Path) -> io::Result<Result<Content, NotLeader>> {
     let now = clock::now();
     let judged = content.judge(&clock::boot_id()?, now.boottime, now.realtime);
     Ok(judged.map(|()| content))
+}
+
+/// As `check` answers on the command line, with its exit code. 0: leads. 1: does not. 2: it cannot be told, which a
+/// service must take for 1.
+pub fn check_as_asked(args: &CheckArgs) -> ExitCode {
+    let (code, message) = match check(&args.file) {
+        Ok(Ok(Content { lease, token, lead_until, .. })) => {
+            (0, format!("leads lease {lease} with token {token} until {lead_until}"))
+        }
+        Ok(Err(not_leader)) => (1, not_leader.to_string()),
+        Err(error) => (2, format!("error: {} cannot be read: {error}", args.file.display())),
+    };
+    if !args.quiet {
+        // If nobody reads it, the exit code still tells.
+        let _ = writeln!(io::stderr(), "{message}");
+    }
+    ExitCode::from(code)
 }
 
 /// The file of one sidecar.

@@ -18,6 +18,6 @@ pub use args::{Args, CheckArgs, Cli, Command, InstallArgs, LogFormat, OnLost, du
 pub use config::Config;
 pub use done::AppDone;
 pub use exec::part;
-pub use file::{Content, NotLeader, check};
+pub use file::{Content, NotLeader, check, check_as_asked};
 pub use install::install;
 pub use run::{ExitStatus, run};
