@@ -3,6 +3,7 @@
 //! Every call names the whole workspace: features are resolved over the packages that are named, so another choice
 //! would compile the same dependencies again.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,11 +18,13 @@ pub(crate) struct Cargo {
 }
 
 /// What the test runner counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) ignored: u64,
+    /// What a test said that it could not run here, and why.
+    pub(crate) not_run: BTreeSet<String>,
 }
 
 impl Cargo {
@@ -81,6 +84,9 @@ impl Cargo {
 impl Totals {
     /// Adds a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; ...`.
     fn add(&mut self, line: &str) {
+        if let Some(what) = line.strip_prefix("not run: ") {
+            self.not_run.insert(what.to_owned());
+        }
         let Some(counts) = line.strip_prefix("test result: ") else { return };
         let count = |word: &str| {
             let before = counts.split(word).next()?;
@@ -91,8 +97,10 @@ impl Totals {
         self.ignored += count(" ignored").unwrap_or(0);
     }
 
-    pub(crate) fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(mut self, other: Self) -> Self {
+        self.not_run.extend(other.not_run);
         Self {
+            not_run: self.not_run,
             passed: self.passed + other.passed,
             failed: self.failed + other.failed,
             ignored: self.ignored + other.ignored,
@@ -162,6 +170,11 @@ mod tests {
         );
         totals.add("test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out");
         totals.add("test passed ... ok");
+        totals.add("not run: a thing: no tool");
+        totals.add("not run: a thing: no tool");
         assert_eq!((totals.passed, totals.failed, totals.ignored), (14, 4, 1));
+        let all =
+            totals.plus(Totals { not_run: BTreeSet::from(["another".to_owned()]), ..Totals::default() });
+        assert_eq!(all.not_run.into_iter().collect::<Vec<_>>(), ["a thing: no tool", "another"]);
     }
 }

@@ -158,7 +158,7 @@ fn summary(results: &[(Rung, Outcome, Duration)]) -> ExitCode {
         let result = match outcome {
             Outcome::Done(counts) if counts.passed + counts.failed == 0 => "done".to_owned(),
             Outcome::Done(counts) => {
-                totals = totals.plus(*counts);
+                totals = totals.plus(counts.clone());
                 format!("{} passed, {} failed, {} ignored", counts.passed, counts.failed, counts.ignored)
             }
             Outcome::Failed(error) => {
@@ -170,6 +170,9 @@ fn summary(results: &[(Rung, Outcome, Duration)]) -> ExitCode {
         say(&format!("{:<14} {:>7.1}  {result}", rung.name(), elapsed.as_secs_f64() / 60.0));
     }
     let failed = totals.failed + broken;
+    for what in &totals.not_run {
+        say(&format!("\nnot run: {what}"));
+    }
     say(&format!("\n{} passed, {failed} failed, {} skipped", totals.passed, totals.ignored));
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
