@@ -184,14 +184,17 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Whether this is how it came that both lead, `first` since before `second`.
+    /// Whether this is how it came that both lead, `first` since before `second`. Who is told late of its acquisition leads
+    /// late: what was taken from it may be taken before that.
     pub(super) fn explains(&self, ledger: &Ledger<'_>, first: &TermLog, second: &TermLog) -> bool {
         let by =
             |term: &TermLog| self.process == term.process && self.at >= term.begin && self.at <= term.end;
         match self.fault {
             PeerFault::ClearsAnother | PeerFault::TakesALiveLease => {
-                let held = ledger.acquired_at(first)..=second.begin;
-                self.victim == Some(first.process) && held.contains(&self.at)
+                let held = |term: &TermLog| ledger.acquired_at(term)..=second.begin;
+                let from =
+                    |term: &TermLog| self.victim == Some(term.process) && held(term).contains(&self.at);
+                from(first) || self.process == first.process && from(second)
             }
             PeerFault::ReleasesBeforeItStops
             | PeerFault::LeadsOnBesideAnother

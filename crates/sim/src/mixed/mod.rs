@@ -270,6 +270,21 @@ mod tests {
         assert_eq!(broken(&log, b1_no_overlap_of_ours_making), 0, "a live lease was taken");
     }
 
+    /// Seed 5944: an elector that goes by wall clocks took the lease from one of ours that had not been answered yet. Ours then
+    /// began its term, rightly, by the event of its acquisition, and was held to be the cause.
+    #[test]
+    fn a_live_lease_is_taken_also_before_its_holder_knows_that_it_leads() {
+        let mut log = log();
+        log.terms = vec![term(PEER, 12.0, 40.0), term(OURS, 14.0, 15.0)];
+        log.applied = vec![
+            write(OURS, Operation::Acquire, 10.0, lease("", 0.0)),
+            write(PEER, Operation::Acquire, 12.0, lease("#0", 10.0)),
+        ];
+        assert_eq!(broken(&log, b1_no_overlap_of_ours_making), 0, "a live lease was taken");
+        log.applied[0].at = at(12.5);
+        assert_eq!(broken(&log, b1_no_overlap_of_ours_making), 1, "ours acquired after it");
+    }
+
     #[test]
     fn leading_or_working_past_the_lease_or_after_its_release_breaks_b2() {
         let mut log = log();
