@@ -7,6 +7,7 @@
 
 pub mod client_go;
 pub mod conformance;
+pub mod container;
 pub mod control_plane;
 pub mod electorate;
 pub mod faults;

@@ -1,7 +1,8 @@
 //! Development tasks: `cargo xtask test` is the gate, `verify` the checks without tests, `bench` compares with
-//! client-go, `control-plane` runs the real servers for trying things out.
+//! client-go, `control-plane` runs the real servers for trying things out, `image` makes container images.
 
 mod cargo;
+mod image;
 mod mutants;
 mod rungs;
 #[cfg(test)]
@@ -47,6 +48,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Build a static program, and write its container image as an OCI archive
+    Image {
+        /// Passed on: `--bin`, `--tag`, `--out`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Build, start or stop a real kube-apiserver and etcd on loopback
     ControlPlane {
         /// `build`, `up` or `down`
@@ -67,6 +74,7 @@ fn main() -> Result<ExitCode> {
             Cargo::release("build").workspace().arg("--bins").run()?;
             cargo::run_binary("release", "leasehold-bench", &args)
         }
+        Command::Image { args } => image::run(&args),
         Command::ControlPlane { args } => {
             Cargo::new("build").workspace().arg("--bins").run()?;
             cargo::run_binary("debug", "leasehold-control-plane", &args)

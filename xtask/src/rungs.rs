@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::cargo::{Cargo, Totals, root, run_binary, say, test_names, tool};
-use crate::mutants;
+use crate::{image, mutants};
 
 /// A rung of the ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -18,6 +18,8 @@ pub(crate) enum Rung {
     Unit,
     /// Thousands of simulated hours
     Sim,
+    /// The static sidecar and its image
+    Image,
     /// kube-apiserver, etcd and client-go compiled, or found in the cache
     Servers,
     /// The embedded API server held against the real one
@@ -77,6 +79,7 @@ impl Ladder {
             }
             Rung::Unit => unit(),
             Rung::Sim => self.hours(),
+            Rung::Image => self.image(),
             Rung::Servers => {
                 let code = run_binary("debug", "leasehold-control-plane", &["build".to_owned()])?;
                 if code == ExitCode::SUCCESS {
@@ -86,12 +89,18 @@ impl Ladder {
                 }
             }
             Rung::Conformance => self.end_to_end(|name| name == CONFORMANCE),
-            Rung::ControlPlane => self.end_to_end(|name| name != CONFORMANCE),
+            Rung::ControlPlane => self.end_to_end(|name| ![CONFORMANCE, IMAGE].contains(&name)),
             Rung::Mutants => {
                 say(&mutants::run(&[])?.to_string());
                 Ok(Totals::default())
             }
         }
+    }
+
+    /// Makes the image, and runs what is in it as a container would be run.
+    fn image(&self) -> Result<Totals> {
+        image::build_all()?;
+        self.end_to_end(|name| name == IMAGE)
     }
 
     /// Plays worlds of the simulator by the thousand, and shows what they came to.
@@ -124,6 +133,7 @@ impl Rung {
             Self::Builds => "builds",
             Self::Unit => "unit",
             Self::Sim => "sim",
+            Self::Image => IMAGE,
             Self::Servers => "servers",
             Self::Conformance => CONFORMANCE,
             Self::ControlPlane => "control-plane",
@@ -134,6 +144,8 @@ impl Rung {
 
 /// The rung, and the test of `e2e` that it is.
 const CONFORMANCE: &str = "conformance";
+/// The rung, and its test of `e2e`.
+const IMAGE: &str = "image";
 /// The test of `sim` that has a rung of its own.
 const HOURS: &str = "hours";
 
