@@ -18,10 +18,10 @@ pub(crate) enum Rung {
     Unit,
     /// Thousands of simulated hours
     Sim,
-    /// The static sidecar and its image
-    Image,
     /// kube-apiserver, etcd and client-go compiled, or found in the cache
     Servers,
+    /// The static sidecar and its image
+    Image,
     /// The embedded API server held against the real one
     Conformance,
     /// Library and sidecar against the real control plane, and with client-go

@@ -108,7 +108,9 @@ pub fn target() -> String {
 pub(crate) fn metadata() -> Result<Metadata> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let mut command = cargo_metadata::MetadataCommand::new();
-    command.manifest_path(manifest).other_options(["--locked".to_owned()]);
+    // Of this target alone: packages for other systems are not even downloaded.
+    let filter = ["--locked", "--filter-platform", &target()].map(str::to_owned);
+    command.manifest_path(manifest).other_options(filter);
     command.exec().context("asking cargo for the packages of the workspace")
 }
 

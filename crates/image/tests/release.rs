@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate as _};
 use leasehold_image::{Built, Files, Linked, Origin, Program, bill, write};
@@ -16,9 +18,19 @@ fn origin() -> Origin {
     Origin { time: "2026-11-25T03:00:00Z".parse().unwrap(), revision: Some("c0ffee".to_owned()) }
 }
 
-/// The files of this test's own program, which stands for the sidecar: it is there already.
+/// The bill of the sidecar: cargo is asked once for all tests.
+fn billed() -> &'static (Vec<u8>, Linked) {
+    static BILL: LazyLock<(Vec<u8>, Linked)> = LazyLock::new(|| bill(PROGRAM, &origin()).unwrap());
+    &BILL
+}
+
+/// The files of a program that stands for the sidecar: a shell script is one, too.
 fn files(folder: &Path, linked: Linked) -> anyhow::Result<Files> {
-    let built = Built { path: std::env::current_exe().unwrap(), linked };
+    let build = tempfile::tempdir().unwrap();
+    let path = build.path().join("program");
+    fs::write(&path, "#!/bin/sh\nexit 0\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let built = Built { path, linked };
     write(PROGRAM, &built, &Files::reference(PROGRAM).unwrap(), &origin(), folder).map(|(files, _)| files)
 }
 
@@ -47,12 +59,13 @@ fn named(bill: &Value) -> Linked {
 #[test]
 fn sha256sum_finds_every_file_as_it_was_written_and_none_that_was_changed() {
     let folder = tempfile::tempdir().unwrap();
-    let files = files(folder.path(), bill(PROGRAM, &origin()).unwrap().1).unwrap();
+    let files = files(folder.path(), billed().1.clone()).unwrap();
     let checked = sha256sum(&files);
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     assert_eq!(String::from_utf8_lossy(&checked.stdout).matches(": OK").count(), 3);
     assert_eq!(folder.path().read_dir().unwrap().count(), 4, "all but the checksums themselves");
-    assert!(Command::new(&files.program).arg("--list").output().unwrap().status.success(), "it can be run");
+    let mode = fs::metadata(&files.program).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755, "it can be run");
     for path in [&files.archive, &files.bill] {
         let kept = fs::read(path).unwrap();
         fs::write(path, [&kept[..], b" "].concat()).unwrap();
@@ -65,7 +78,7 @@ fn sha256sum_finds_every_file_as_it_was_written_and_none_that_was_changed() {
 #[test]
 fn a_program_with_something_in_it_that_its_bill_does_not_name_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
-    let mut linked = bill(PROGRAM, &origin()).unwrap().1;
+    let mut linked = billed().1.clone();
     linked.insert(("smuggled".to_owned(), "6.6.6".to_owned()));
     let error = files(folder.path(), linked).unwrap_err().to_string();
     assert!(error.contains("smuggled"), "{error}");
@@ -91,10 +104,10 @@ fn a_bill_is_valid_and_the_same_for_the_same_commit() {
 /// What is in the file is what was compared with what the compiler linked, and the lock file knows all of it.
 #[test]
 fn a_bill_names_what_is_linked_and_nothing_that_is_not() {
-    let (json, linked) = bill(PROGRAM, &origin()).unwrap();
-    let document: Value = serde_json::from_slice(&json).unwrap();
+    let (json, linked) = billed();
+    let document: Value = serde_json::from_slice(json).unwrap();
     let named = named(&document);
-    assert_eq!(named, linked);
+    assert_eq!(named, *linked);
     let names: BTreeSet<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
     for name in ["leasehold-sidecar", "leasehold-election", "kube-client", "tokio", "ring", "rustls"] {
         assert!(names.contains(name), "{name} is linked");
@@ -118,7 +131,7 @@ fn a_bill_names_what_is_linked_and_nothing_that_is_not() {
 
 #[test]
 fn each_package_of_a_bill_is_needed_by_another_up_to_the_program() {
-    let document: Value = serde_json::from_slice(&bill(PROGRAM, &origin()).unwrap().0).unwrap();
+    let document: Value = serde_json::from_slice(&billed().0).unwrap();
     let edges = document["dependencies"].as_array().unwrap();
     let root = document["metadata"]["component"]["bom-ref"].as_str().unwrap();
     let (mut reached, mut next) = (BTreeSet::new(), vec![root]);
