@@ -1,8 +1,7 @@
 //! The image that `cargo xtask image` has made, run with nothing but what is in it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, too, end a test by panicking")]
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -17,11 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POD: &str = "app-0";
 
 fn files() -> Files {
-    Files::of(Program::LeaderElector, &workspace().join("target/image"))
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Files::of(Program::LeaderElector, &Files::folder())
 }
 
 fn container() -> Result<Container> {
@@ -107,7 +102,7 @@ fn the_program_is_small_and_tells_no_path_of_the_machine_that_built_it() -> Resu
     let contains = |needle: &[u8]| program.windows(needle.len()).any(|window| window == needle);
     assert!(contains(b"/crates/tokio-"), "a panic names its file, without the folder of this machine");
     let homes = ["HOME", "CARGO_HOME"].map(|name| env::var(name).unwrap_or_default());
-    let workspace = workspace().display().to_string();
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display().to_string();
     for path in homes.iter().chain([&workspace]).filter(|path| path.len() > 1) {
         assert!(!contains(format!("{path}/").as_bytes()), "{path} is in the program");
     }

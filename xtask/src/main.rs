@@ -49,8 +49,9 @@ enum Command {
         args: Vec<String>,
     },
     /// Build a static program, and write its container image as an OCI archive
+    #[command(disable_help_flag = true)]
     Image {
-        /// Passed on: `--bin`, `--tag`, `--out`
+        /// Passed on: `--bin`, `--tag`, `--out`, `--help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

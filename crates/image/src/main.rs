@@ -18,12 +18,12 @@ struct Args {
     /// Which program
     #[arg(long, value_enum, default_value_t = Program::LeaderElector)]
     bin: Program,
-    /// Name of the image, such as `registry.example/team/leader-elector:1` [default: the program's name and version]
+    /// Name of the image [default: the program's name and version]
     #[arg(long, value_name = "NAME[:TAG]")]
     tag: Option<Reference>,
-    /// Where the files go; made if it is not there
-    #[arg(long, value_name = "FOLDER", default_value = "target/image")]
-    out: PathBuf,
+    /// Where the files go; made if it is not there [default: target/image of the workspace]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -35,7 +35,8 @@ fn main() -> ExitCode {
 
 fn make(args: &Args) -> Result<()> {
     let reference = args.tag.clone().map_or_else(|| Files::reference(args.bin), Ok)?;
-    let (files, digest) = build_all(args.bin, &reference, &args.out)?;
+    let folder = args.out.clone().unwrap_or_else(Files::folder);
+    let (files, digest) = build_all(args.bin, &reference, &folder)?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "image      {}@{digest}", reference.whole())?;
     for (what, path) in [

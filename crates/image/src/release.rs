@@ -34,6 +34,12 @@ impl Files {
         Self { archive: file(".tar"), program: file(""), bill: file(".cdx.json"), checksums: file(".sha256") }
     }
 
+    /// Where they go unless another folder is named: `target/image` of the workspace.
+    pub fn folder() -> PathBuf {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        package.ancestors().nth(2).unwrap_or(package).join("target/image")
+    }
+
     /// The name that an image has unless it is given another.
     ///
     /// # Errors
