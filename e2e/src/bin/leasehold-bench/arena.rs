@@ -101,6 +101,13 @@ impl<'a> Arena<'a> {
     }
 
     async fn admit(&mut self, name: &str, wiring: Wiring) -> Result<()> {
+        let kubeconfig = self.kubeconfig(name, wiring).await?;
+        self.electorate.start_with(&kubeconfig, name, self.elector).await?;
+        Ok(())
+    }
+
+    /// What a candidate of this name needs to reach the API server as a Pod of its own.
+    pub(crate) async fn kubeconfig(&mut self, name: &str, wiring: Wiring) -> Result<PathBuf> {
         let ground = self.ground;
         let url = match wiring {
             Wiring::Direct => ground.control_plane.url(),
@@ -112,9 +119,8 @@ impl<'a> Arena<'a> {
             }
         };
         let kubeconfig = kubeconfig(&ground.control_plane, &self.permission, name, &url).await?;
-        self.electorate.start_with(&kubeconfig, name, self.elector).await?;
-        self.kubeconfigs.insert(name.to_owned(), kubeconfig);
-        Ok(())
+        self.kubeconfigs.insert(name.to_owned(), kubeconfig.clone());
+        Ok(kubeconfig)
     }
 
     /// Waits for the first term that begins after `since_ns` and is not `except`'s.
@@ -172,6 +178,16 @@ impl<'a> Arena<'a> {
             self.electorate.listen()?;
         }
         Ok(())
+    }
+
+    /// Lease duration of its candidates.
+    pub(crate) fn lease_duration(&self) -> Duration {
+        self.ground.timing.lease_duration()
+    }
+
+    /// Longer than anything that works takes: see [`Ground::patience`].
+    pub(crate) fn patience(&self) -> Duration {
+        self.ground.patience()
     }
 
     /// Everything in the API server's audit log.

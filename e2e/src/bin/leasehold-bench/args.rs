@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) cuts: u32,
     /// Starts of each elector on a free Lease
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) starts: u32,
     /// How long the steady state is watched
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
@@ -63,6 +63,8 @@ pub(crate) enum What {
     Start,
     /// Memory of the sidecar while it leads
     Sidecar,
+    /// Memory of the static sidecar after an hour's work, done in twelve minutes
+    Hour,
     /// Sizes of the programs
     Size,
     /// The API server in memory; client-go has none

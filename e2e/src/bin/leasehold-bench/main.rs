@@ -8,6 +8,7 @@ mod args;
 mod cut;
 mod figures;
 mod handover;
+mod hour;
 mod report;
 mod sidecar;
 mod size;
@@ -69,6 +70,7 @@ async fn measure(ground: &Ground, what: What, args: &Args) -> Result<Vec<Measure
         What::Start => start::start(ground, args.starts).await,
         What::Steady => steady::steady(ground, args.steady).await,
         What::Sidecar => sidecar::memory(ground).await,
+        What::Hour => hour::hour().await,
         What::Size => size::size().await,
         What::Store => store::store().await,
     }

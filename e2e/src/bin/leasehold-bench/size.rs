@@ -1,13 +1,12 @@
 //! Sizes of the programs, in bytes on disk.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use leasehold_e2e::electorate::sibling;
 use leasehold_e2e::{Elector, tools};
+use leasehold_image::{Program, target};
 
 use crate::figures::{Measure, Unit};
 use crate::progress;
@@ -38,30 +37,18 @@ pub(crate) fn sidecar() -> Result<PathBuf> {
     sibling(SIDECAR)
 }
 
-/// Builds the static sidecar as the image has it: see `deploy/Containerfile`.
+/// Builds the static sidecar as the image has it.
 pub(crate) fn build_dist() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a package in a workspace")?;
     progress("size: building the static sidecar");
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(root)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .args(["build", "--locked", "--profile", "dist", "-p", "leasehold-sidecar", "--target", &target()])
-        .status()
-        .context("cargo cannot be started")?;
-    ensure!(status.success(), "cargo build of the static sidecar ended with {status}");
+    leasehold_image::build(Program::LeaderElector)?;
     Ok(())
 }
 
-/// The static sidecar, if it was built: in `<target>/<triple>/dist` or `<target>/dist`, where `<target>` is the grandparent of what this run was built into.
+/// The static sidecar, if it was built: in `<target>/<triple>/dist`, where `<target>` is the grandparent of what this run
+/// was built into.
 pub(crate) fn find_dist(sidecar: &Path) -> Option<PathBuf> {
     let folder = sidecar.ancestors().nth(2)?;
-    let candidates = [folder.join(target()).join("dist"), folder.join("dist")];
-    candidates.into_iter().map(|folder| folder.join(SIDECAR)).find(|path| path.is_file())
-}
-
-/// A named target keeps `RUSTFLAGS` away from build scripts and proc macros, which cannot be static.
-fn target() -> String {
-    format!("{}-unknown-linux-gnu", env::consts::ARCH)
+    Some(folder.join(target()).join("dist").join(SIDECAR)).filter(|path| path.is_file())
 }
 
 fn bytes(path: &Path) -> Result<f64> {

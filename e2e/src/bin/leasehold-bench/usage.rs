@@ -12,8 +12,37 @@ use anyhow::{Context as _, Result};
 /// When there is no such process.
 pub(crate) fn resident_bytes(id: u32) -> Result<f64> {
     let status = read(format!("/proc/{id}/status"))?;
-    let kibibytes = resident_kibibytes(&status).with_context(|| format!("no VmRSS of process {id}"))?;
+    let kibibytes = kibibytes(&status, "VmRSS:").with_context(|| format!("no VmRSS of process {id}"))?;
     Ok(f64::from(kibibytes) * 1024.0)
+}
+
+/// The memory that these processes have in RAM together, in bytes: what several of them share is counted once.
+/// Where still others share it, a part of it is theirs.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn resident_bytes_together(ids: &[u32]) -> Result<f64> {
+    let mut sum = 0.0;
+    for id in ids {
+        let rollup = read(format!("/proc/{id}/smaps_rollup"))?;
+        let kibibytes = kibibytes(&rollup, "Pss:").with_context(|| format!("no Pss of process {id}"))?;
+        sum += f64::from(kibibytes) * 1024.0;
+    }
+    Ok(sum)
+}
+
+/// The processes that this one has started and that still run.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn children(id: u32) -> Result<Vec<u32>> {
+    let folder = format!("/proc/{id}/task");
+    let mut children = Vec::new();
+    for task in fs::read_dir(&folder).with_context(|| format!("listing {folder}"))? {
+        let text = read(task?.path().join("children"))?;
+        children.extend(text.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
+    }
+    Ok(children)
 }
 
 /// The CPU time that the living threads of a process have used: in nanoseconds, where `/proc/<pid>/stat` counts in
@@ -33,8 +62,8 @@ pub(crate) fn cpu_time(id: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-fn resident_kibibytes(status: &str) -> Option<u32> {
-    let value = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn kibibytes(text: &str, field: &str) -> Option<u32> {
+    let value = text.lines().find_map(|line| line.strip_prefix(field))?;
     value.trim().strip_suffix(" kB")?.parse().ok()
 }
 
@@ -57,6 +86,18 @@ mod tests {
             std::hint::spin_loop();
         }
         assert!(cpu_time(id).unwrap() > before);
+    }
+
+    #[test]
+    fn what_processes_share_is_counted_once_and_children_are_found() {
+        let own = std::process::id();
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let found = children(own).unwrap();
+        let alone = resident_bytes(own).unwrap();
+        let together = resident_bytes_together(&[own]).unwrap();
+        child.kill().and_then(|()| child.wait()).unwrap();
+        assert!(found.contains(&child.id()), "{found:?}");
+        assert!(together > 100_000.0 && together <= alone, "{together} of {alone}");
     }
 
     #[test]
