@@ -3,7 +3,7 @@
 //! containerd (`ctr images import`) and skopeo read it as such. `manifest.json` says the same once more in the words of
 //! `docker save`, so that `docker load` and `podman load` of any age know it, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::str::FromStr as _;
 
@@ -127,7 +127,7 @@ impl Image<'_> {
             .build()?)
     }
 
-    fn labels(&self) -> std::collections::HashMap<String, String> {
+    fn labels(&self) -> HashMap<String, String> {
         labels(self.program, self.origin).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
