@@ -61,7 +61,7 @@ pub(crate) struct Exec {
     env_file: Option<PathBuf>,
     to_command: ToCommand,
     /// Held while a guardian is started, and while everything is killed: what was killed is not started again.
-    killed: Mutex<bool>,
+    killed: Arc<Mutex<bool>>,
     guardian: Mutex<Option<Pid>>,
     /// How the command ended the last time that it did.
     last_code: Mutex<Option<u8>>,
@@ -88,7 +88,7 @@ impl Exec {
             stop_signal,
             env_file,
             to_command: ToCommand::default(),
-            killed: Mutex::new(false),
+            killed: Arc::default(),
             guardian: Mutex::default(),
             last_code: Mutex::default(),
         };
@@ -145,9 +145,7 @@ impl Exec {
 
     /// Kills all that runs below this process. It has ended when this returns.
     pub(crate) fn kill(&self) {
-        let mut killed = lock(&self.killed);
-        *killed = true;
-        tree::kill_all_below();
+        kill(&self.killed);
     }
 
     fn start(&self, leadership: &Leadership) -> Result<Option<Guarded>> {
@@ -223,14 +221,18 @@ impl Exec {
         if status.as_ref().is_ok_and(std::process::ExitStatus::success) {
             return;
         }
-        let killed = *lock(&self.killed);
-        if killed {
+        // It is held while another thread kills, which lasts as long as anything runs.
+        let is_killed = self.killed.try_lock().map_or(true, |killed| *killed);
+        if is_killed {
             lock(&self.last_code).get_or_insert(KILLED);
         } else {
             tracing::error!(?status, "the guardian of the command has died; ending the command");
             lock(&self.last_code).get_or_insert(WRAPPER_FAILED);
         }
-        self.kill();
+        // Apart, so that HTTP is answered meanwhile.
+        let killed = Arc::clone(&self.killed);
+        let killing = tokio::task::spawn_blocking(move || kill(&killed));
+        killing.await.expect("killing does not panic");
     }
 
     fn note(&self, line: &str) -> Noted {
@@ -348,6 +350,13 @@ fn find(program: &Path) -> Result<(), NoCommand> {
     }
     let may_run = |path: &&PathBuf| rustix::fs::access(*path, rustix::fs::Access::EXEC_OK).is_ok();
     if found.any(|path| may_run(&path)) { Ok(()) } else { Err(no("may not be executed", NOT_EXECUTABLE)) }
+}
+
+/// Kills all that runs below this process, and keeps a command from being started meanwhile.
+fn kill(killed: &Mutex<bool>) {
+    let mut killed = lock(killed);
+    *killed = true;
+    tree::kill_all_below();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

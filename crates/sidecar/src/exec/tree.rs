@@ -5,15 +5,17 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use procfs::process::all_processes;
-use rustix::process::{Pid, Signal, WaitOptions, getpgrp, getpid, kill_process, kill_process_group, waitpid};
+use procfs::process::{Process, all_processes};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, waitpid};
 
 /// A process below another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) pid: Pid,
     pub(super) parent: Pid,
-    group: Pid,
+    /// None for a group outside of this process namespace, which no signal reaches from here.
+    group: Option<Pid>,
     /// It has ended, and its parent has not asked how.
     pub(super) ended: bool,
 }
@@ -24,16 +26,15 @@ pub(super) struct Member {
 /// # Errors
 /// If `/proc` cannot be read.
 pub(super) fn below(root: Pid) -> io::Result<Vec<Member>> {
-    let own_group = getpgrp();
+    // The system call panics in rustix for the first process of a namespace whose group is outside: it is 0 here.
+    let own_group = Process::myself().and_then(|own| own.stat()).map_err(io::Error::other)?.pgrp;
     let mut children: HashMap<Pid, Vec<Member>> = HashMap::new();
     for process in all_processes().map_err(io::Error::other)? {
         // A process that has gone meanwhile is below nobody.
         let Ok(stat) = process.and_then(|process| process.stat()) else { continue };
-        let [Some(pid), Some(parent), Some(group)] = [stat.pid, stat.ppid, stat.pgrp].map(Pid::from_raw)
-        else {
-            continue;
-        };
-        if group != own_group {
+        let [Some(pid), Some(parent)] = [stat.pid, stat.ppid].map(Pid::from_raw) else { continue };
+        if stat.pgrp != own_group {
+            let group = Pid::from_raw(stat.pgrp);
             let member = Member { pid, parent, group, ended: matches!(stat.state, 'Z' | 'X') };
             children.entry(parent).or_default().push(member);
         }
@@ -64,26 +65,32 @@ pub(super) fn kill_all_below() {
         if running.is_empty() {
             return;
         }
-        kill(&running);
+        let foreign = kill(&running);
         if begin.elapsed() > complain_after {
             complain_after += COMPLAIN_EVERY;
             let pids: Vec<i32> = running.iter().map(|member| member.pid.as_raw_pid()).collect();
-            tracing::error!(?pids, "processes of the command do not end by SIGKILL");
+            if foreign {
+                tracing::error!(
+                    ?pids,
+                    "processes of the command belong to another user and cannot be killed"
+                );
+            } else {
+                tracing::error!(?pids, "processes of the command do not end by SIGKILL");
+            }
         }
         thread::sleep(PAUSE);
     }
 }
 
-/// Whole groups first: nothing can fork away from a signal to its group.
-fn kill(running: &[Member]) {
-    let groups: HashSet<Pid> = running.iter().map(|member| member.group).collect();
+/// Whole groups first: nothing can fork away from a signal to its group. True if one of them may not be killed.
+fn kill(running: &[Member]) -> bool {
+    let groups: HashSet<Pid> = running.iter().filter_map(|member| member.group).collect();
     // What has ended meanwhile cannot be signalled, and need not be.
     for group in groups {
         kill_process_group(group, Signal::KILL).ok();
     }
-    for member in running {
-        kill_process(member.pid, Signal::KILL).ok();
-    }
+    let is_refused = |member: &&Member| kill_process(member.pid, Signal::KILL) == Err(Errno::PERM);
+    running.iter().filter(is_refused).count() > 0
 }
 
 /// Asks all processes below this one to end.
