@@ -1,6 +1,7 @@
 //! The sidecar `leader-elector` as a process of its own, asked as a service, a kubelet and a person ask it.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -32,6 +33,10 @@ pub struct SidecarSettings {
     pub args: Vec<String>,
     /// What the Pod's spec says as `env`, resolved.
     pub env: Vec<(String, String)>,
+    /// A copy of the program to be run instead of the one that was built.
+    pub program: Option<PathBuf>,
+    /// A program that runs it with other rights or in another place, such as `unshare`, and that one's flags.
+    pub wrapper: Vec<String>,
     /// The is-leader file.
     pub file: PathBuf,
     /// Where the service asks.
@@ -74,6 +79,8 @@ impl SidecarSettings {
             kubeconfig,
             args: Vec::new(),
             env: Vec::new(),
+            program: None,
+            wrapper: Vec::new(),
             file: folder.path().join("is-leader"),
             control: Endpoint::Tcp(control),
             probes: Endpoint::Tcp(probes),
@@ -91,7 +98,7 @@ impl SidecarSettings {
     /// # Errors
     /// When it is not built or cannot be started.
     pub fn start(self) -> Result<Sidecar> {
-        let mut command = leader_elector()?;
+        let mut command = self.command()?;
         command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
@@ -100,6 +107,18 @@ impl SidecarSettings {
             .env("LEADER_ELECTOR_HTTP", self.control.flag())
             .env("LEADER_ELECTOR_PROBE_ADDR", self.probes.flag());
         Ok(Sidecar { process: PipedProcess::spawn(command)?, settings: self })
+    }
+
+    fn command(&self) -> Result<Command> {
+        let usual = leader_elector()?;
+        let program = self.program.as_ref().map_or(usual.get_program(), |copy| copy.as_os_str());
+        let mut words = self.wrapper.iter().map(OsStr::new).chain([program]);
+        let mut command = Command::new(words.next().expect("the program at least"));
+        command.args(words);
+        for (name, _) in usual.get_envs() {
+            command.env_remove(name);
+        }
+        Ok(command)
     }
 }
 

@@ -44,6 +44,9 @@ async fn main() -> Result<()> {
     if args.away {
         rustix::process::setsid().context("no session of its own")?;
     }
+    // Whoever sees the first stamp may send them.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let mut stamps = Stamps::begin(&args.stamps)?;
     if args.forks_away {
         let mut child = Command::new(std::env::current_exe()?);
@@ -56,8 +59,6 @@ async fn main() -> Result<()> {
     if let Some(code) = args.exits {
         std::process::exit(code);
     }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
             biased;
@@ -91,8 +92,9 @@ struct Stamps {
 impl Stamps {
     fn begin(folder: &Path) -> Result<Self> {
         let token: u64 = std::env::var("LEADER_TOKEN").context("LEADER_TOKEN")?.parse()?;
-        let file = File::create(folder.join(std::process::id().to_string()))?;
         let now = boottime_ns();
+        // In another process namespace another process has the same id.
+        let file = File::create_new(folder.join(format!("{}-{now}", std::process::id())))?;
         let first: Vec<u8> = [token, now, now].iter().flat_map(|number| number.to_le_bytes()).collect();
         file.write_all_at(&first, 0)?;
         Ok(Self { file })
