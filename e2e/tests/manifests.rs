@@ -199,10 +199,12 @@ async fn a_command_is_run_by_the_program_that_the_init_container_has_brought() -
         "it would kill a standby"
     );
     let settings = SidecarSettings::bare(pod.clone(), kubeconfig.clone())?;
-    let here = |word: &String| word.replace("/leader-elector/", &format!("{}/", settings.folder().display()));
+    // Each container sees the volume where it mounts it.
+    let folder = format!("{}/", settings.folder().display());
+    let here = |word: &String| word.replace("/leader-elector/", &folder);
 
     let install = &spec.init_containers.as_ref().unwrap()[0];
-    let words = install.args.iter().flatten().map(here);
+    let words = install.args.iter().flatten().map(|word| word.replace("/install/", &folder));
     assert!(leader_elector()?.args(words).status()?.success());
     let words: Vec<String> = container.command.iter().flatten().map(here).collect();
     let mut elector = Command::new(&words[0]);

@@ -71,10 +71,10 @@ fn install(elector: &Elector) -> Node {
     Node::from(json!({
         "name": INSTALL,
         "image": elector.image,
-        "args": ["install", PROGRAM],
+        "args": ["install", format!("{INSTALL_FOLDER}/leader-elector")],
         "resources": resources(),
         "securityContext": security(),
-        "volumeMounts": [{ "name": VOLUME, "mountPath": FOLDER }],
+        "volumeMounts": [{ "name": VOLUME, "mountPath": INSTALL_FOLDER }],
     }))
 }
 
@@ -167,4 +167,6 @@ fn probes(plan: &mut Plan<'_>, wrapped: &mut Node, there: Option<&Node>, keep_re
 const VOLUME: &str = "leader-elector";
 const FOLDER: &str = "/leader-elector";
 const PROGRAM: &str = "/leader-elector/leader-elector";
+/// Not `FOLDER`: in the elector's own image the program itself is called that, and nothing can be mounted on a file.
+const INSTALL_FOLDER: &str = "/install";
 const INSTALL: &str = "leader-elector-install";
