@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::process::Process;
 use audit::AuditEvent;
 pub use outage::Server;
+pub(crate) use servers::API_SERVICE;
 use servers::Plan;
 
 pub mod audit;
@@ -54,9 +55,14 @@ impl ControlPlane {
     /// When the programs cannot be had, or a server ends or is not ready in time: the error holds
     /// the ends of both logs.
     pub async fn start() -> Result<Self> {
+        Self::start_in(&std::env::temp_dir()).await
+    }
+
+    /// The same with its folder in `parent`.
+    pub(crate) async fn start_in(parent: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("leasehold-e2e-")
-            .tempdir()
+            .tempdir_in(parent)
             .context("making a folder for servers")?;
         let path = folder.path().to_owned();
         let plan = tokio::task::spawn_blocking(move || Plan::prepare(&path))
@@ -180,7 +186,12 @@ impl ControlPlane {
         [servers::ETCD_LOG, servers::API_SERVER_LOG].map(|name| tail(&self.plan.path(name))).concat()
     }
 
-    fn ca_file(&self) -> PathBuf {
+    /// What makes a request the administrator's.
+    pub(crate) fn admin_token(&self) -> &str {
+        &self.plan.admin_token
+    }
+
+    pub(crate) fn ca_file(&self) -> PathBuf {
         self.plan.path(servers::CA_FILE)
     }
 
@@ -198,7 +209,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The last lines of a log under its name, for an error message.
-fn tail(path: &Path) -> String {
+pub(crate) fn tail(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_else(|error| error.to_string());
     let lines: Vec<&str> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];

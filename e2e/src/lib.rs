@@ -14,6 +14,8 @@ pub mod faults;
 pub mod ground;
 mod judge;
 pub mod kubectl;
+pub mod ledger;
+pub mod nodes;
 pub mod piped;
 pub mod process;
 pub mod rbac;

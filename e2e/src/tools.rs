@@ -56,7 +56,38 @@ pub fn ensure_client_go() -> Result<PathBuf> {
     Ok(CLIENT_GO.ensure()?.join("client-go"))
 }
 
-/// Builds whatever is missing: all that the tests of this crate need.
+/// The programs that nodes are made of, beside the control plane's.
+#[derive(Debug, Clone)]
+pub struct NodeTools {
+    /// The agent of one node.
+    pub kubelet: PathBuf,
+    /// The controllers: they make Pods of workloads, and clear away those of dead nodes.
+    pub kube_controller_manager: PathBuf,
+    /// Gives Pods to nodes.
+    pub kube_scheduler: PathBuf,
+    /// The container runtime. Its shim lies beside it.
+    pub containerd: PathBuf,
+    /// Loads images into the runtime.
+    pub ctr: PathBuf,
+}
+
+/// Finds the programs that nodes are made of, and builds them first where that was never done.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub fn ensure_node() -> Result<NodeTools> {
+    let kubernetes = NODE.ensure()?;
+    let runtime = CONTAINER_RUNTIME.ensure()?;
+    Ok(NodeTools {
+        kubelet: kubernetes.join("kubelet"),
+        kube_controller_manager: kubernetes.join("kube-controller-manager"),
+        kube_scheduler: kubernetes.join("kube-scheduler"),
+        containerd: runtime.join("containerd"),
+        ctr: runtime.join("ctr"),
+    })
+}
+
+/// Builds whatever is missing: all that the tests of this crate need, but for those on nodes.
 ///
 /// # Errors
 /// As [`ensure_control_plane`] and [`ensure_client_go`].
@@ -102,6 +133,8 @@ struct GoProject {
     /// The module whose required version names the build.
     pinned_module: &'static str,
     packages: &'static [&'static str],
+    /// Build tags, separated by spaces.
+    tags: &'static str,
 }
 
 impl GoProject {
@@ -144,7 +177,8 @@ impl GoProject {
             .current_dir(self.path())
             .env("CGO_ENABLED", "0")
             .env("GOWORK", "off")
-            .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &linker_flags(version)])
+            .args(["build", "-trimpath", "-buildvcs=false", "-tags", self.tags])
+            .args(["-ldflags", &linker_flags(version)])
             .arg("-o")
             .arg(output)
             .args(self.packages);
@@ -220,10 +254,35 @@ const CONTROL_PLANE: GoProject = GoProject {
     folder: "control-plane",
     pinned_module: "k8s.io/kubernetes",
     packages: &["./etcd", "k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kubectl"],
+    tags: "",
+};
+
+/// Apart from the control plane's, so that whoever needs no nodes does not build them.
+const NODE: GoProject = GoProject {
+    folder: "node",
+    pinned_module: "k8s.io/kubernetes",
+    packages: &[
+        "k8s.io/kubernetes/cmd/kubelet",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+        "k8s.io/kubernetes/cmd/kube-scheduler",
+    ],
+    tags: "",
+};
+
+/// Without the snapshotters that need libraries of the system or that nobody uses here.
+const CONTAINER_RUNTIME: GoProject = GoProject {
+    folder: "container-runtime",
+    pinned_module: "github.com/containerd/containerd/v2",
+    packages: &[
+        "github.com/containerd/containerd/v2/cmd/containerd",
+        "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        "github.com/containerd/containerd/v2/cmd/ctr",
+    ],
+    tags: "no_btrfs no_zfs no_aufs no_devmapper",
 };
 
 const CLIENT_GO: GoProject =
-    GoProject { folder: "client-go", pinned_module: "k8s.io/client-go", packages: &["."] };
+    GoProject { folder: "client-go", pinned_module: "k8s.io/client-go", packages: &["."], tags: "" };
 
 #[cfg(test)]
 mod tests {
@@ -242,11 +301,14 @@ mod tests {
     fn every_staging_module_is_pinned_to_the_release_of_kubernetes() {
         let version = kubernetes_version().unwrap();
         let staging = format!("v0.{}", version.strip_prefix("v1.").unwrap());
-        let go_mod = fs::read_to_string(CONTROL_PLANE.path().join("go.mod")).unwrap();
-        let replaced: Vec<_> = go_mod.lines().filter_map(|line| line.split_once(" => ")).collect();
-        assert!(replaced.len() > 30, "the replacements are gone: {replaced:?}");
-        for (module, replacement) in replaced {
-            assert_eq!(replacement, format!("{} {staging}", module.trim()));
+        for project in [CONTROL_PLANE, NODE] {
+            let go_mod = fs::read_to_string(project.path().join("go.mod")).unwrap();
+            let replaced: Vec<_> = go_mod.lines().filter_map(|line| line.split_once(" => ")).collect();
+            assert!(replaced.len() > 30, "the replacements are gone: {replaced:?}");
+            for (module, replacement) in replaced {
+                assert_eq!(replacement, format!("{} {staging}", module.trim()));
+            }
+            assert_eq!(project.version().unwrap(), version);
         }
         assert_eq!(client_go_version().unwrap(), staging);
     }

@@ -1,5 +1,6 @@
 //! Development tasks: `cargo xtask test` is the gate, `verify` the checks without tests, `bench` compares with
-//! client-go, `control-plane` runs the real servers for trying things out, `image` makes container images.
+//! client-go, `control-plane` and `node` run the real servers, and real nodes, for trying things out, `image` makes container
+//! images.
 
 mod cargo;
 mod image;
@@ -61,6 +62,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         args: Vec<String>,
     },
+    /// Build, start or stop real nodes with a control plane of their own: Pods run on them. Needs root
+    Node {
+        /// `build`, `up [--nodes N]` or `down`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -79,6 +86,10 @@ fn main() -> Result<ExitCode> {
         Command::ControlPlane { args } => {
             Cargo::new("build").workspace().arg("--bins").run()?;
             cargo::run_binary("debug", "leasehold-control-plane", &args)
+        }
+        Command::Node { args } => {
+            Cargo::new("build").workspace().arg("--bins").run()?;
+            cargo::run_binary("debug", "leasehold-nodes", &args)
         }
     }
 }

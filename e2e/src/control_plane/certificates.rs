@@ -7,6 +7,8 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
+use super::servers::API_SERVICE;
+
 /// PEM texts, as the API server's flags want them in files.
 #[derive(Debug)]
 pub(super) struct Certificates {
@@ -18,12 +20,13 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// The certificate is valid for loopback, whatever the port: a proxy in
+    /// The certificate is valid for loopback and for the address that Pods use, whatever the port: a proxy in
     /// front of the server needs no certificate of its own.
     pub(super) fn generate() -> Result<Self> {
         let (authority, issuer) = authority().context("making a certificate authority")?;
         let server_key = KeyPair::generate()?;
-        let mut server = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()])?;
+        let mut server =
+            CertificateParams::new(["127.0.0.1", "localhost", &API_SERVICE.to_string()].map(str::to_owned))?;
         server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         server.use_authority_key_identifier_extension = true;
         server.key_usages.push(KeyUsagePurpose::DigitalSignature);

@@ -112,7 +112,8 @@ impl DetachedControlPlane {
 }
 
 impl ControlPlane {
-    fn let_go(self) {
+    /// Lets both servers and their folder outlive this handle and our own process.
+    pub(crate) fn let_go(self) {
         let servers = self.servers.into_inner().expect("nobody panics while holding the servers");
         servers.api_server.into_iter().chain(servers.etcd).for_each(crate::process::Process::detach);
         let _kept = self.folder.keep();

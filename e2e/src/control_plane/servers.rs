@@ -97,7 +97,8 @@ impl Plan {
             .arg("--service-account-issuer=https://kubernetes.default.svc")
             .arg(flag("--service-account-signing-key-file", &self.path(TOKEN_SIGNING_KEY_FILE)))
             .arg(flag("--service-account-key-file", &self.path(TOKEN_VERIFYING_KEY_FILE)))
-            .arg("--service-cluster-ip-range=10.0.0.0/24")
+            .arg(format!("--service-cluster-ip-range={API_SERVICE}/24"))
+            .arg("--kubelet-preferred-address-types=InternalIP")
             .arg("--endpoint-reconciler-type=none")
             .arg(flag("--audit-policy-file", &self.path(AUDIT_POLICY_FILE)))
             .arg(flag("--audit-log-path", &self.path(AUDIT_LOG)))
@@ -176,6 +177,10 @@ fn random_token() -> String {
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
+
+/// The address of the Service `kubernetes`, the first one of the range, by which Pods reach the API server. The range is
+/// one of those that are set apart for tests of networks (RFC 2544): no machine's own network is there.
+pub(crate) const API_SERVICE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
 pub(super) const CA_FILE: &str = "ca.pem";
 pub(super) const AUDIT_LOG: &str = "audit.log";
