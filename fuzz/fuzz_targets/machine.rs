@@ -4,6 +4,8 @@
 
 #[path = "../../crates/election/tests/machine/clocks.rs"]
 mod clocks;
+#[path = "../../crates/election/tests/machine/health.rs"]
+mod health;
 #[path = "../../crates/election/tests/machine/hostile.rs"]
 mod hostile;
 #[path = "../../crates/election/tests/machine/rules.rs"]

@@ -68,6 +68,11 @@ impl Clocks {
         Self { last: reading, now: Moment { lead: zero, kill: zero, wait: zero, wall: reading.realtime } }
     }
 
+    /// Time since an earlier reading that was not folded, which counts towards the kill of work.
+    pub(crate) fn elapsed_since(&self, earlier: &Reading) -> Duration {
+        self.last.elapsed_for_stopping(earlier)
+    }
+
     pub(crate) fn fold(&mut self, reading: Reading) -> Moment {
         self.now = Moment {
             lead: self.now.lead + reading.elapsed_for_leading(&self.last),

@@ -30,6 +30,12 @@ pub struct Config {
     pub priority: u8,
     /// How the work is run; written into the mark of each term.
     pub mode: Mode,
+    /// How long the work of a leader may be silent ([`Input::Heartbeat`](crate::Input::Heartbeat)) before it is stopped as
+    /// planned. Default: for ever.
+    pub heartbeat_deadline: Option<Duration>,
+    /// How long nobody holds the lease, as far as this candidate sees, before it leads although it is unhealthy. Default:
+    /// never. Below a second it would win races against healthy candidates.
+    pub lead_unhealthy_after: Option<Duration>,
 }
 
 impl Config {
@@ -45,6 +51,8 @@ impl Config {
             accept_restore: false,
             priority: 0,
             mode: Mode::Library,
+            heartbeat_deadline: None,
+            lead_unhealthy_after: None,
         }
     }
 

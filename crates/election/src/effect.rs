@@ -6,7 +6,9 @@ use std::time::Duration;
 use http::{Request, Response};
 
 use crate::answer::{Reason, Refusal};
+use crate::clocks::Reading;
 use crate::fencing::FencingToken;
+use crate::health::Health;
 
 /// Numbers a request, so that an answer that comes after it was given up is known as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +35,11 @@ pub enum Input {
     WatchEnded(WatchId, Option<Delivery>),
     /// The work of the term has ended, by itself or killed.
     WorkEnded,
+    /// What a check of this candidate's health has found; also before [`Input::Start`].
+    Health(Health),
+    /// When the work of the present term last gave a sign of life. With a heartbeat deadline, it comes right before every
+    /// other input while work leads, so that the latest is known.
+    Heartbeat(Reading),
     /// Hand leadership over, and campaign again later.
     StepDown,
     /// Hand leadership over, and finish.
@@ -163,6 +170,16 @@ pub enum StopReason {
     StepDown,
     /// The work ended by itself.
     WorkEnded,
+    /// The candidate is not fit to lead any more.
+    Unhealthy {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The work gave no sign of life in time.
+    NoHeartbeat {
+        /// How long it may be silent.
+        deadline: Duration,
+    },
     /// No renewal was confirmed in time.
     Expired,
     /// Another holder or term was seen.
@@ -183,7 +200,19 @@ pub enum StopReason {
 impl StopReason {
     /// Whether the lease is still held and renewed while the work ends.
     pub fn is_planned(&self) -> bool {
-        matches!(self, Self::Requested | Self::StepDown | Self::WorkEnded)
+        match self {
+            Self::Requested
+            | Self::StepDown
+            | Self::WorkEnded
+            | Self::Unhealthy { .. }
+            | Self::NoHeartbeat { .. } => true,
+            Self::Expired
+            | Self::OtherHolder { .. }
+            | Self::Refused
+            | Self::LeaseMissing
+            | Self::Duplicate
+            | Self::Restored => false,
+        }
     }
 }
 
@@ -193,6 +222,8 @@ impl fmt::Display for StopReason {
             Self::Requested => f.write_str("asked to stop"),
             Self::StepDown => f.write_str("asked to step down"),
             Self::WorkEnded => f.write_str("the work ended by itself"),
+            Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
+            Self::NoHeartbeat { deadline } => write!(f, "the work gave no sign of life for {deadline:?}"),
             Self::Expired => f.write_str("no renewal was confirmed in time"),
             Self::OtherHolder { holder } if holder.is_empty() => f.write_str("somebody cleared the holder"),
             Self::OtherHolder { holder } => write!(f, "{holder} holds the lease"),
@@ -267,6 +298,15 @@ pub enum Note {
     },
     /// Something that a person must look into.
     Trouble(Refusal),
+    /// This candidate has become healthy or unhealthy.
+    Health(Health),
+    /// Nobody would lead: this candidate campaigns, or leads, although it is unhealthy.
+    Degraded {
+        /// Whether it leads.
+        leads: bool,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// Why a candidate ended without having been asked to.

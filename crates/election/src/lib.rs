@@ -14,6 +14,7 @@ mod config;
 mod effect;
 mod elector;
 mod fencing;
+mod health;
 mod identity;
 mod json;
 mod record;
@@ -30,6 +31,7 @@ pub use effect::{
 };
 pub use elector::Elector;
 pub use fencing::{FencingToken, Gate, Stale};
+pub use health::Health;
 pub use identity::{Identity, IdentityError, Nonce, Secret};
 pub use record::{MARK, Mark, Record, RecordError};
 pub use timing::{KILL_MARGIN, Timing, TimingError, TimingSettings};

@@ -25,6 +25,7 @@ pub(super) struct Attempt {
 
 impl Elector {
     pub(super) fn acquire(&mut self) {
+        self.note_try();
         let time = micro_time(self.now.wall);
         let transitions = match self.view.lease() {
             Lease::Present(record) => record.transitions.unwrap_or(0).checked_add(1).unwrap_or(0),
@@ -167,7 +168,7 @@ impl Elector {
             self.handle_restored();
         }
         let behind = (went_back || known_behind) && !self.config.accept_restore;
-        if self.finishing || behind || (late && attempt.creates) {
+        if self.gives_back() || self.finishing || behind || (late && attempt.creates) {
             self.become_releasing(term, false);
         } else if late {
             term.set_renew_at(self.now.kill);

@@ -138,7 +138,7 @@ impl Elector {
         };
         let campaign = &self.campaign;
         let paced = campaign.paced_until.max(campaign.backoff_until).max(campaign.asked_until);
-        Some((free_at + campaign.spread).max(paced))
+        Some((free_at + campaign.spread).max(paced).max(self.fit_at()?))
     }
 
     fn is_own_lapsed(&self, record: &Record) -> bool {
@@ -326,6 +326,7 @@ impl Elector {
     /// After the work of a term has ended: what it means for the next. `gave_back`: whether it was released, or tried
     /// to be.
     pub(super) fn note_term_over(&mut self, term: Term, gave_back: bool) {
+        self.rest_after(term.began());
         let lease_duration = self.config.timing.lease_duration();
         let campaign = &mut self.campaign;
         if self.now.kill.saturating_sub(term.began()) < lease_duration {

@@ -20,6 +20,7 @@ impl Elector {
         self.phase = Phase::Leading(term);
         self.effects.push(Effect::StartWork { token, transitions });
         self.effects.push(Effect::Tell(Change::Started { token, transitions }));
+        self.note_begin();
     }
 
     /// Ends `is_leader()` for good and gives the work its budget, or none where somebody else may work already.
@@ -284,6 +285,8 @@ fn somebody_may_work(reason: &StopReason) -> bool {
         StopReason::Requested
         | StopReason::StepDown
         | StopReason::WorkEnded
+        | StopReason::Unhealthy { .. }
+        | StopReason::NoHeartbeat { .. }
         | StopReason::Expired
         | StopReason::Refused
         | StopReason::LeaseMissing

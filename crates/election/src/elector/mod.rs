@@ -6,6 +6,7 @@
 
 mod acquire;
 mod campaign;
+mod health;
 mod lead;
 mod requests;
 mod stop;
@@ -22,6 +23,7 @@ use crate::request::Requests;
 use crate::timing::KILL_MARGIN;
 use crate::view::{Lease, View};
 use campaign::Campaign;
+use health::Vitals;
 use requests::Flight;
 use stop::Release;
 use term::Term;
@@ -40,6 +42,7 @@ pub struct Elector {
     view: View,
     phase: Phase,
     campaign: Campaign,
+    vitals: Vitals,
     watch: Watch,
     flight: Option<Flight>,
     next_request: u64,
@@ -90,6 +93,7 @@ impl Elector {
             view: View::new(),
             phase: Phase::Idle,
             campaign: Campaign::default(),
+            vitals: Vitals::default(),
             watch: Watch::default(),
             flight: None,
             next_request: 0,
@@ -116,12 +120,15 @@ impl Elector {
             Input::WatchLine(id, line) => self.handle_watch_line(id, &line),
             Input::WatchEnded(id, delivery) => self.handle_watch_ended(id, delivery.as_ref()),
             Input::WorkEnded => self.handle_work_ended(),
+            Input::Health(health) => self.handle_health(health),
+            Input::Heartbeat(at) => self.handle_heartbeat(at),
             Input::StepDown => self.handle_stop(StopReason::StepDown),
             Input::Stop => {
                 self.finishing = true;
                 self.handle_stop(StopReason::Requested);
             }
         }
+        self.judge_heartbeat();
         self.act();
         Effects {
             list: std::mem::take(&mut self.effects),
@@ -263,7 +270,7 @@ impl Elector {
             }
             Phase::Releasing(release) => self.release_wake(release),
         };
-        [phase, self.request_wake(), self.watch_wake()].into_iter().flatten().min()
+        [phase, self.request_wake(), self.watch_wake(), self.heartbeat_wake()].into_iter().flatten().min()
     }
 
     fn tell_holder(&mut self) {

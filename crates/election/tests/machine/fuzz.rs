@@ -7,14 +7,15 @@ use http::{Request, Response};
 use jiff::SignedDuration;
 use leasehold_corpus::Foreign;
 use leasehold_election::{
-    Config, Delivery, Effect, Effects, Elector, Identity, Input, KILL_MARGIN, LeaseName, RequestId, Secret,
-    Timing, WatchId,
+    Config, Delivery, Effect, Effects, Elector, Health, Identity, Input, KILL_MARGIN, LeaseName, RequestId,
+    Secret, Timing, WatchId,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 use crate::clocks::Clocks;
+use crate::health::{HealthRules, caring};
 use crate::hostile;
 use crate::rules::{Reached, Rules};
 use crate::server::{Server, status};
@@ -22,14 +23,16 @@ use crate::server::{Server, status};
 #[test]
 fn nothing_that_happens_breaks_a_rule() {
     let config = ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
-    let reached = Cell::new(Reached::default());
-    let played = runner(config).run(&prop::collection::vec(step(), 1..200), |steps| {
-        let mut world = World::new();
-        world.input(Input::Start);
-        steps.into_iter().for_each(|step| world.play(step));
-        reached.set(reached.get().plus(world.rules.reached));
-        Ok(())
-    });
+    let (reached, failed) = (Cell::new(Reached::default()), Cell::new(0));
+    let played =
+        runner(config).run(&(any::<u8>(), prop::collection::vec(step(), 1..200)), |(care, steps)| {
+            let mut world = World::new(care);
+            world.input(Input::Start);
+            steps.into_iter().for_each(|step| world.play(step));
+            reached.set(reached.get().plus(world.rules.reached));
+            failed.set(failed.get() + world.health.failed);
+            Ok(())
+        });
     played.unwrap_or_else(|failure| panic!("{failure}"));
     let reached = reached.into_inner();
     println!("{reached:?}");
@@ -38,6 +41,8 @@ fn nothing_that_happens_breaks_a_rule() {
     let all =
         [reached.terms, reached.renewals, reached.lost, reached.planned, reached.kills, reached.releases];
     assert!(all.iter().all(|&times| times >= least), "{reached:?}");
+    println!("{} terms ended for want of health", failed.get());
+    assert!(failed.get() >= least / 3, "{} terms ended for want of health", failed.get());
 }
 
 /// Not only what a network and an API server can do, but whatever bytes can say.
@@ -98,6 +103,8 @@ enum Step {
     HandOver,
     Stop,
     WorkEnded,
+    Healthy(bool),
+    Heartbeat,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -127,6 +134,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::HandOver),
         1 => Just(Step::Stop),
         6 => Just(Step::WorkEnded),
+        4 => Just(Step::Healthy(true)),
+        3 => Just(Step::Healthy(false)),
+        6 => Just(Step::Heartbeat),
     ]
 }
 
@@ -140,6 +150,7 @@ struct World {
     seen: Vec<Vec<u8>>,
     rivals: i32,
     rules: Rules,
+    health: HealthRules,
 }
 
 struct Watch {
@@ -155,14 +166,14 @@ struct Flight {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(care: u8) -> Self {
         let clocks = Clocks::new();
         let identity = Identity::of_process("me", None, &Secret::from_random([1; 16]));
         let config = Config::new(LeaseName::new("prod", "db").unwrap(), identity, Timing::default());
         let mut server = Server::new();
         server.edit(&[]);
         Self {
-            elector: Elector::new(config, clocks.now()),
+            elector: Elector::new(caring(config, care), clocks.now()),
             clocks,
             server,
             flight: None,
@@ -171,6 +182,7 @@ impl World {
             seen: Vec::new(),
             rivals: 0,
             rules: Rules::default(),
+            health: HealthRules::new(clocks.now()),
         }
     }
 
@@ -206,6 +218,9 @@ impl World {
                 self.input(Input::WorkEnded);
             }
             Step::WorkEnded => {}
+            Step::Healthy(true) => self.input(Input::Health(Health::Healthy)),
+            Step::Healthy(false) => self.input(Input::Health(Health::unhealthy("unwell"))),
+            Step::Heartbeat => self.input(Input::Heartbeat(self.clocks.now())),
         }
     }
 
@@ -302,7 +317,9 @@ impl World {
     fn input(&mut self, input: Input) {
         let foreign = self.shows_another_holder(&input);
         let before = self.rules.leads;
+        self.health.note(&input, self.clocks.now());
         let effects = self.elector.handle(self.clocks.now(), 500, input);
+        self.health.check(&effects, self.clocks.now(), self.elector.config());
         self.wake_after = effects.wake_after;
         for effect in &effects.list {
             self.check_effect(effect);

@@ -6,20 +6,21 @@ use std::time::Duration;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use leasehold_election::{
-    Change, Config, Delivery, Effect, Effects, Elector, FencingToken, Identity, Input, KILL_MARGIN,
+    Change, Config, Delivery, Effect, Effects, Elector, FencingToken, Health, Identity, Input, KILL_MARGIN,
     LeaseName, Note, Reading, RequestId, Secret, Timing, WatchId,
 };
 use serde_json::{Value, json};
 
 use crate::clocks::Clocks;
+use crate::health::{HealthRules, caring};
 use crate::rules::{Reached, Rules};
 use crate::server::Server;
 
 /// Plays a program; panics if a rule is broken, and says how often what the rules are about has happened.
 pub(crate) fn play(program: &[u8]) -> Reached {
-    let mut world = World::new();
-    world.input(Input::Start);
     let mut program = Program(program);
+    let mut world = World::new(program.byte());
+    world.input(Input::Start);
     while !program.0.is_empty() {
         world.step(&mut program);
     }
@@ -69,6 +70,7 @@ struct World {
     told: Told,
     wake_after: Option<Duration>,
     rules: Rules,
+    health: HealthRules,
 }
 
 #[derive(Debug, PartialEq)]
@@ -79,12 +81,12 @@ enum Told {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(care: u8) -> Self {
         let now = Clocks::new().now();
         let mut server = Server::new();
         server.edit(&[]);
         Self {
-            elector: elector(now),
+            elector: elector(now, care),
             now,
             read_last: now,
             lead_clock: Duration::ZERO,
@@ -99,11 +101,12 @@ impl World {
             told: Told::Nothing,
             wake_after: None,
             rules: Rules::default(),
+            health: HealthRules::new(now),
         }
     }
 
     fn step(&mut self, program: &mut Program<'_>) {
-        match program.byte() % 40 {
+        match program.byte() % 44 {
             0..=9 => self.answer_honestly(),
             10..=15 => self.answer(program),
             16..=23 => self.watch(program),
@@ -117,7 +120,17 @@ impl World {
             34 if program.byte() < 20 => self.input(Input::Stop),
             34 | 35 => self.input(Input::WorkEnded),
             36 => self.input(Input::Start),
-            _ => self.edit(program),
+            37..=39 => self.edit(program),
+            40 => self.input(Input::Health(Health::Healthy)),
+            41 => self.input(Input::Health(Health::unhealthy("unwell"))),
+            _ => {
+                let mut at = self.now;
+                // Before now or after, by each clock otherwise.
+                at.raw = (at.raw + SIGN_OFF).saturating_sub(Duration::from_millis(program.number()));
+                at.boottime =
+                    (at.boottime + SIGN_OFF).saturating_sub(Duration::from_millis(program.number()));
+                self.input(Input::Heartbeat(at));
+            }
         }
     }
 
@@ -262,7 +275,9 @@ impl World {
         let before = self.rules.leads;
         self.lead_clock += self.now.elapsed_for_leading(&self.read_last);
         self.read_last = self.now;
+        self.health.note(&input, self.now);
         let effects = self.elector.handle(self.now, 500, input);
+        self.health.check(&effects, self.now, self.elector.config());
         self.wake_after = effects.wake_after;
         assert!(effects.list.len() <= EFFECTS_MAX, "{:?}", effects.list);
         effects.list.iter().for_each(|effect| self.check_effect(effect));
@@ -379,15 +394,15 @@ fn garbled(event: &[u8], program: &mut Program<'_>) -> Vec<u8> {
     bytes
 }
 
-fn elector(now: Reading) -> Elector {
+fn elector(now: Reading, care: u8) -> Elector {
     let identity = Identity::of_process("me", None, &Secret::from_random([1; 16]));
     let config = Config::new(LeaseName::new("prod", "db").unwrap(), identity, Timing::default());
-    Elector::new(config, now)
+    Elector::new(caring(config, care), now)
 }
 
 /// Numbers of requests, from another machine: the numbers of requests that this one may send later, too.
 fn strange_requests(mut now: Reading) -> Vec<RequestId> {
-    let mut other = elector(now);
+    let mut other = elector(now, 0);
     let mut ids = Vec::new();
     let mut effects = other.handle(now, 0, Input::Start);
     while ids.len() < 24 {
@@ -402,5 +417,7 @@ fn strange_requests(mut now: Reading) -> Vec<RequestId> {
     ids
 }
 
+/// How far in the future a sign of life is at most.
+const SIGN_OFF: Duration = Duration::from_secs(5);
 const EFFECTS_MAX: usize = 12;
 const SETTLES_WITHIN: u32 = 4;

@@ -4,6 +4,7 @@
 
 mod clocks;
 mod fuzz;
+mod health;
 mod hostile;
 mod render;
 mod rules;

@@ -66,6 +66,9 @@ fn note(note: &Note) -> String {
         Note::Watch { refusal: Some(refusal), .. } => format!("note: watch down, {}", reason(refusal)),
         Note::Watch { .. } => "note: watch down".to_owned(),
         Note::Trouble(refusal) => format!("trouble: {refusal}"),
+        Note::Health(health) => format!("note: {health}"),
+        Note::Degraded { leads: true, reason } => format!("trouble: leads although unhealthy: {reason}"),
+        Note::Degraded { reason, .. } => format!("trouble: campaigns although unhealthy: {reason}"),
         other => format!("note: {other:?}"),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | line | what happens |
 //! |---|---|
-//! | `candidate [duration=15s] [deadline=10s] [retry=2s] [identity=ID] [peers=no] [on-missing=..] [priority=N] [accept-restore]` | who plays; defaults otherwise |
+//! | `candidate [duration=15s] [deadline=10s] [retry=2s] [identity=ID] [peers=no] [on-missing=..] [priority=N] [accept-restore] [heartbeat=20s] [lead-unhealthy-after=30s]` | who plays; defaults otherwise |
 //! | `lease none`, `lease FIELD=VALUE ..` | somebody else writes the Lease: `holder seconds transitions acquired renewed mark name uid strategy label`; `-` removes |
 //! | `delete` | somebody deletes the Lease |
 //! | `restore NAME version=N` | the store is set back to what `keep NAME` kept |
@@ -10,6 +10,8 @@
 //! | `leader` | as `first_term.txt` tells: the lease is acquired, renewed by nobody else, and watched |
 //! | `standby FIELD=VALUE ..` | somebody else has written the Lease, which is read and watched |
 //! | `start`, `wake`, `step-down`, `stop`, `work-ended` | inputs |
+//! | `healthy`, `unhealthy WHY` | what a check of the health has found |
+//! | `heartbeat`, `heartbeat 5s` | the work gave a sign of life now, or so long ago |
 //! | `+5s [raw=..] [boot=..] [wall=..]` | all clocks advance, or each by its own amount; no input |
 //! | `sleep` | until the machine wants to wake up, and wakes it |
 //! | `apply`, `deliver`, `lose` | the latest request reaches the server; its answer arrives; its answer is lost |
@@ -24,7 +26,8 @@ use std::time::Duration;
 use http::{Request, Response};
 use jiff::SignedDuration;
 use leasehold_election::{
-    Config, Delivery, Effect, Elector, Identity, Input, LeaseName, RequestId, Secret, TimingSettings, WatchId,
+    Config, Delivery, Effect, Elector, Health, Identity, Input, LeaseName, Reading, RequestId, Secret,
+    TimingSettings, WatchId,
 };
 use serde_json::{Value, json};
 
@@ -84,6 +87,9 @@ impl Script {
             "step-down" => return self.input(Input::StepDown),
             "stop" => return self.input(Input::Stop),
             "work-ended" => return self.input(Input::WorkEnded),
+            "healthy" => return self.input(Input::Health(Health::Healthy)),
+            "unhealthy" => return self.input(Input::Health(Health::unhealthy(rest))),
+            "heartbeat" => return self.heartbeat(rest),
             "sleep" => return self.sleep(),
             "answer" | "deliver" | "lose" => return self.deliver(word, rest),
             "open" | "event" | "bookmark" | "gone" | "end" | "refuse" => return self.watch(word, rest),
@@ -118,6 +124,14 @@ impl Script {
         }
         self.wake_after = effects.wake_after;
         Ok(lines)
+    }
+
+    fn heartbeat(&mut self, ago: &str) -> Played {
+        let ago = if ago.is_empty() { Duration::ZERO } else { span(ago)? };
+        let now = self.clocks.now();
+        let before = |clock: Duration| clock.checked_sub(ago).ok_or("the story had not begun");
+        let at = Reading { raw: before(now.raw)?, boottime: before(now.boottime)?, ..now };
+        self.input(Input::Heartbeat(at))
     }
 
     fn sleep(&mut self) -> Played {
@@ -241,7 +255,7 @@ impl Script {
 fn config(text: &str) -> Result<Config, String> {
     let mut fields = fields(text)?;
     let mut duration = |name: &str, default: u64| match fields.remove(name) {
-        Some(text) => Duration::try_from(signed(&text)?).map_err(|error| error.to_string()),
+        Some(text) => span(&text),
         None => Ok(Duration::from_secs(default)),
     };
     let settings = TimingSettings {
@@ -265,6 +279,8 @@ fn config(text: &str) -> Result<Config, String> {
             "on-missing" => config.on_missing = text.parse().map_err(|error| format!("{error}"))?,
             "priority" => config.priority = text.parse().map_err(|_| "no number")?,
             "accept-restore" => config.accept_restore = text == "yes",
+            "heartbeat" => config.heartbeat_deadline = Some(span(&text)?),
+            "lead-unhealthy-after" => config.lead_unhealthy_after = Some(span(&text)?),
             _ => return Err(format!("a candidate has no {name}")),
         }
     }
@@ -322,6 +338,10 @@ fn fields(text: &str) -> Result<BTreeMap<String, String>, String> {
         Ok((name.to_owned(), value.to_owned()))
     };
     text.split_whitespace().map(pair).collect()
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    Duration::try_from(signed(text)?).map_err(|error| error.to_string())
 }
 
 fn signed(text: &str) -> Result<SignedDuration, String> {
