@@ -7,9 +7,13 @@ use std::time::Duration;
 use std::{io, thread};
 
 use leasehold_election::{
-    Config, Failure, Identity, IdentityError, LeaseName, LeaseNameError, Mode, OnMissing, Secret, Timing,
+    Config, Failure, Health, Identity, IdentityError, LeaseName, LeaseNameError, Mode, OnMissing, Secret,
+    Timing,
 };
 
+use tokio::sync::watch;
+
+use crate::checks::Checks;
 use crate::handle::{Handle, Shared};
 use crate::leadership::Leadership;
 use crate::machine::Machine;
@@ -18,6 +22,7 @@ use crate::watchdog::{HardStop, Stopper, Watchdog};
 use campaign::{Campaign, Running};
 
 mod campaign;
+mod care;
 #[cfg(test)]
 mod simulated;
 
@@ -126,6 +131,9 @@ pub struct CandidateBuilder {
     mode: Mode,
     record_events: bool,
     stopper: Stopper,
+    heartbeat_deadline: Option<Duration>,
+    lead_unhealthy_after: Option<Duration>,
+    health: Option<watch::Receiver<Health>>,
     machine: Machine,
 }
 
@@ -145,6 +153,9 @@ impl CandidateBuilder {
             mode: Mode::Library,
             record_events: false,
             stopper: Box::new(abort),
+            heartbeat_deadline: None,
+            lead_unhealthy_after: None,
+            health: None,
             machine: Machine::HERE,
         }
     }
@@ -246,6 +257,7 @@ impl CandidateBuilder {
             Some(identity) => Identity::explicit(identity, &secret)?,
             None => identity_of_process(&secret),
         };
+        self.check_care()?;
         let (shared, commands) = Shared::new(&lease, identity.as_str(), self.machine);
         let config = Config {
             stop_timeout: self.stop_timeout,
@@ -254,10 +266,13 @@ impl CandidateBuilder {
             accept_restore: self.accept_restore,
             priority: self.priority,
             mode: self.mode,
+            heartbeat_deadline: self.heartbeat_deadline,
+            lead_unhealthy_after: self.lead_unhealthy_after,
             ..Config::new(lease, identity, self.timing)
         };
         let record_events = self.record_events;
-        let campaign = Campaign { config, record_events, shared: Arc::new(shared), commands };
+        let checks = Checks::of(self.health);
+        let campaign = Campaign { config, record_events, checks, shared: Arc::new(shared), commands };
         Ok(Candidate { kube_config: self.kube_config, stopper: self.stopper, campaign })
     }
 }
@@ -285,6 +300,17 @@ pub enum BuildError {
     /// The operating system gives no randomness, without which two processes could have one identity.
     #[error("no randomness for an identity: {0}")]
     Randomness(getrandom::Error),
+    /// No work can be that quick.
+    #[error("a heartbeat deadline of 0s leaves the work no time; give it longer than its longest step takes")]
+    HeartbeatDeadline,
+    /// An unhealthy candidate would win races against healthy ones.
+    #[error(
+        "leading unhealthy after {given:?} leaves healthy candidates no time to lead; give them at least 1s"
+    )]
+    LeadUnhealthyAfter {
+        /// The time given.
+        given: Duration,
+    },
 }
 
 /// A candidate that could not start, or ended without having been asked to.

@@ -15,6 +15,7 @@ use leasehold_election::{
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::checks::Checks;
 use crate::handle::{Command, Shared, Status};
 use crate::leadership::{Leadership, Published, Term};
 use crate::machine::Machine;
@@ -98,9 +99,11 @@ impl Driver {
         mut self,
         mut events: mpsc::UnboundedReceiver<Input>,
         mut commands: mpsc::UnboundedReceiver<Command>,
+        mut checks: Checks,
     ) -> io::Result<Result<(), Failure>> {
         let mut alarm = self.machine.alarm()?;
         let found_over = Arc::clone(&self.shared.found_over);
+        self.step(Input::Health(checks.now()));
         let mut event = Event::Election(Input::Start);
         loop {
             let wake_after = self.turn(event);
@@ -109,10 +112,11 @@ impl Driver {
                 return Ok(result);
             }
             alarm.set(wake_after.unwrap_or(IDLE_MAX).min(IDLE_MAX))?;
-            // Commands first: an end of work or a stop must not wait behind a busy watch.
+            // Commands first: an end of work or a stop must not wait behind a busy watch, nor must what a check has found.
             event = tokio::select! {
                 biased;
                 Some(command) = commands.recv() => Event::Command(command),
+                health = checks.changed() => Event::Election(Input::Health(health)),
                 () = found_over.notified() => Event::Election(Input::Wake),
                 Some(input) = events.recv() => Event::Election(input),
                 rings = poll_fn(|context| alarm.poll_rings(context)) => {
@@ -146,6 +150,9 @@ impl Driver {
             Event::Command(Command::Stop) => Input::Stop,
             Event::Command(Command::WorkEnded) => Input::WorkEnded,
         };
+        if let Some(at) = self.term.as_ref().and_then(|term| term.heartbeat()) {
+            self.step(Input::Heartbeat(at));
+        }
         // A check found the term over by a clock that the elector did not see: give it up in order.
         let found_over = self.term.as_ref().is_some_and(|term| term.is_over());
         let mut wake_after = self.step(input);
@@ -195,6 +202,7 @@ impl Driver {
                     config.identity.as_str().to_owned(),
                     config.lease.clone(),
                     published,
+                    config.heartbeat_deadline,
                     &self.shared,
                 ));
                 self.stop_reason = None;
@@ -282,7 +290,8 @@ impl Driver {
             valid_until: published.limits.valid_for.map(|_| published.valid_until()),
             last_update: self.last_update,
             ready: self.elector.is_ready(),
-            last_error: self.trouble.clone().or_else(|| self.last_error.clone()),
+            health: self.elector.health().clone(),
+            last_error: self.degraded().or_else(|| self.trouble.clone()).or_else(|| self.last_error.clone()),
         });
     }
 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leasehold_election::{Change, LeaseName, State};
+use leasehold_election::{Change, Health, LeaseName, State};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::leadership::{Deadline, Term};
 use crate::machine::Machine;
-use crate::metrics::{Metrics, Present};
+use crate::metrics::{HealthCheck, Metrics, Present};
 
 /// Looks at a candidate, and asks it to stop. Clones look at the same candidate.
 #[derive(Clone, Debug)]
@@ -71,6 +71,11 @@ impl Handle {
         })
     }
 
+    /// Counts a check of this candidate's health in the metrics, whatever follows from it.
+    pub fn count_health_check(&self, check: HealthCheck) {
+        self.shared.metrics.count_health_check(check);
+    }
+
     fn command(&self, command: Command) {
         // A closed channel means that the candidate has ended: there is nothing to stop.
         let _ = self.shared.commands.send(command);
@@ -102,6 +107,9 @@ pub struct Status {
     pub last_update: Option<Timestamp>,
     /// Whether the API server has answered at least once.
     pub ready: bool,
+    /// Whether this candidate is fit to lead, as its checks say; without checks always healthy. A leader that is not leads
+    /// rather than nobody.
+    pub health: Health,
     /// The latest failure, with what to do about it; `None` once all is well again.
     pub last_error: Option<String>,
 }
@@ -147,6 +155,7 @@ impl Shared {
             valid_until: None,
             last_update: None,
             ready: false,
+            health: Health::Healthy,
             last_error: None,
         };
         let shared = Self {

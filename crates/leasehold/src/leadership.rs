@@ -11,6 +11,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::handle::{Shared, Status};
 use crate::machine::Machine;
+use pulse::Pulse;
+
+mod pulse;
 
 /// Leadership for one term. Clones are the same term.
 #[derive(Clone, Debug)]
@@ -60,6 +63,36 @@ impl Leadership {
     /// [`NotLeader`] once the term has ended, for ever.
     pub fn check(&self) -> Result<(), NotLeader> {
         if self.shared.leads() { Ok(()) } else { Err(NotLeader { lease: self.shared.lease.to_string() }) }
+    }
+
+    /// Says that the work lives and gets on. With [`CandidateBuilder::heartbeat_deadline`], work that does not say so in time
+    /// leads no more: [`Leadership::check`] fails at once, and the work is stopped as planned. The begin of the term counts
+    /// as the first time. Takes no lock, and about as long as [`Leadership::check`].
+    ///
+    /// Call it where work is *done*, not from a timer beside it: a timer goes on though the work hangs.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn next_job() {}
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let candidate = leasehold::Candidate::builder("production", "my-service-leader")
+    ///     .heartbeat_deadline(Duration::from_secs(30))
+    ///     .build()?;
+    /// candidate
+    ///     .run(|leadership| async move {
+    ///         while leadership.check().is_ok() {
+    ///             next_job().await;
+    ///             leadership.heartbeat();
+    ///         }
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`CandidateBuilder::heartbeat_deadline`]: crate::CandidateBuilder::heartbeat_deadline
+    pub fn heartbeat(&self) {
+        self.shared.beat();
     }
 
     /// End of leadership as of the latest renewal.
@@ -146,6 +179,8 @@ pub(crate) struct Term {
     /// Wakes the driver when a check has found the term over before the driver did.
     found_over: Arc<Notify>,
     machine: Machine,
+    /// The work's signs of life, if they are waited for.
+    pulse: Option<Pulse>,
     work_ended: AtomicBool,
     stopping: watch::Sender<Option<StopReason>>,
     renewals: watch::Sender<()>,
@@ -183,6 +218,7 @@ impl Term {
         identity: String,
         lease: LeaseName,
         published: Published,
+        heartbeat_deadline: Option<Duration>,
         candidate: &Shared,
     ) -> Self {
         Self {
@@ -194,6 +230,7 @@ impl Term {
             over: AtomicBool::new(published.limits.lead_for.is_none()),
             found_over: Arc::clone(&candidate.found_over),
             machine: candidate.machine,
+            pulse: heartbeat_deadline.map(|deadline| Pulse::new(deadline, &published.from)),
             work_ended: AtomicBool::new(false),
             stopping: watch::Sender::new(None),
             renewals: watch::Sender::new(()),
@@ -208,11 +245,25 @@ impl Term {
         // The limits first, then the clocks: never a new limit with an old time.
         let Published { from, limits } = self.limits();
         let lead_for = limits.lead_for.unwrap_or_default();
-        let leads = self.machine.now().elapsed_for_leading(&from) < lead_for;
+        let now = self.machine.now();
+        let alive = self.pulse.as_ref().is_none_or(|pulse| pulse.is_in_time(&now));
+        let leads = alive && now.elapsed_for_leading(&from) < lead_for;
         if !leads && !self.over.swap(true, Ordering::SeqCst) {
             self.found_over.notify_one();
         }
         leads && !self.over.load(Ordering::SeqCst)
+    }
+
+    /// A sign of life of the work; one that comes too late is none.
+    fn beat(&self) {
+        if let Some(pulse) = self.pulse.as_ref().filter(|_| !self.is_over()) {
+            pulse.beat(&self.machine.now());
+        }
+    }
+
+    /// The latest sign of life, as the elector wants to know it while the term leads.
+    pub(crate) fn heartbeat(&self) -> Option<Reading> {
+        self.pulse.as_ref().filter(|_| !self.is_over()).map(|pulse| pulse.latest(self.limits().from))
     }
 
     /// Writes into a status what is true as long as this term leads.
@@ -285,17 +336,32 @@ mod tests {
     use super::*;
 
     fn term(lead_for: Duration) -> Term {
+        term_with_heartbeats(lead_for, None)
+    }
+
+    fn term_with_heartbeats(lead_for: Duration, deadline: Option<Duration>) -> Term {
         let limits = Limits { lead_for: Some(lead_for), valid_for: Some(lead_for), kill_in: Some(lead_for) };
         let published = Published { from: Machine::HERE.now(), limits };
         let lease = LeaseName::new("prod", "db").unwrap();
         let (candidate, _commands) = Shared::new(&lease, "me", Machine::HERE);
-        Term::new(FencingToken::new(7), 1, "me".to_owned(), lease, published, &candidate)
+        Term::new(FencingToken::new(7), 1, "me".to_owned(), lease, published, deadline, &candidate)
     }
 
     #[test]
     fn a_check_needs_no_driver_to_see_that_time_is_over() {
         assert!(term(Duration::from_secs(60)).leads());
         assert!(!term(Duration::ZERO).leads());
+    }
+
+    #[test]
+    fn work_without_a_sign_of_life_leads_no_more_though_no_driver_looks() {
+        let (minute, instant) = (Duration::from_secs(60), Duration::from_nanos(1));
+        assert!(term_with_heartbeats(minute, Some(minute)).leads());
+        let term = term_with_heartbeats(minute, Some(instant));
+        assert!(!term.leads());
+        term.beat();
+        assert!(!term.leads(), "it came too late");
+        assert_eq!(term.heartbeat(), None);
     }
 
     #[test]

@@ -32,6 +32,7 @@
 //! This crate needs a version feature of `k8s-openapi`, to be chosen by the binary that uses it.
 
 mod candidate;
+mod checks;
 pub mod clock;
 mod driver;
 mod events;
@@ -50,7 +51,8 @@ pub use handle::{Handle, Status};
 pub use kube;
 pub use leadership::{Deadline, Leadership, NotLeader, Renewals};
 pub use leasehold_election::{
-    Change, Failure, FencingToken, Gate, IdentityError, KILL_MARGIN, LeaseNameError, Mode, OnMissing, Stale,
-    State, StopReason, Timing, TimingError, TimingSettings, UnknownWord,
+    Change, Failure, FencingToken, Gate, Health, IdentityError, KILL_MARGIN, LeaseNameError, Mode, OnMissing,
+    Stale, State, StopReason, Timing, TimingError, TimingSettings, UnknownWord,
 };
+pub use metrics::HealthCheck;
 pub use watchdog::HardStop;

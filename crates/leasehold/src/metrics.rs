@@ -27,6 +27,19 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     watch_up: Gauge,
     state_seconds: Family<StateLabel, Counter<f64, AtomicU64>>,
+    healthy: Gauge,
+    health_checks: Family<HealthCheckResult, Counter>,
+}
+
+/// How a check of a candidate's health came out, for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HealthCheck {
+    /// All is well.
+    Passed,
+    /// Something is not, or could not be asked.
+    Failed,
+    /// No answer came in time.
+    TimedOut,
 }
 
 /// What is read when the metrics are asked for.
@@ -51,6 +64,8 @@ impl Metrics {
             requests: Family::default(),
             watch_up: Gauge::default(),
             state_seconds: Family::default(),
+            healthy: Gauge::default(),
+            health_checks: Family::default(),
             name,
         };
         metrics.register();
@@ -100,8 +115,22 @@ impl Metrics {
             self.watch_up.clone(),
         );
         registry.register("leasehold_state_seconds", "Time spent in each state", self.state_seconds.clone());
+        registry.register(
+            "leasehold_healthy",
+            "1 while this candidate is fit to lead as far as anybody checks, else 0",
+            self.healthy.clone(),
+        );
+        registry.register(
+            "leasehold_health_checks",
+            "Checks of the health of this candidate by result",
+            self.health_checks.clone(),
+        );
         registry.register("leasehold_build", "Version of this program", build_info());
         self.master_status.get_or_create(&self.name).set(0);
+        self.healthy.set(1);
+        for check in [HealthCheck::Passed, HealthCheck::Failed, HealthCheck::TimedOut] {
+            self.health_checks.get_or_create(&check.label()).inc_by(0);
+        }
         // A counter that begins with its first failure hides it from `rate()`.
         for reason in Reason::ALL {
             self.renew_failures.get_or_create(&self.renew_failure(reason)).inc_by(0);
@@ -132,8 +161,13 @@ impl Metrics {
                     self.count_request("WATCH", 200);
                 }
             }
+            Note::Health(health) => drop(self.healthy.set(health.is_healthy().into())),
             _ => {}
         }
+    }
+
+    pub(crate) fn count_health_check(&self, check: HealthCheck) {
+        self.health_checks.get_or_create(&check.label()).inc();
     }
 
     pub(crate) fn count_holder(&self) {
@@ -185,6 +219,22 @@ struct RequestLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HealthCheckResult {
+    result: &'static str,
+}
+
+impl HealthCheck {
+    fn label(self) -> HealthCheckResult {
+        let result = match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+        };
+        HealthCheckResult { result }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
 }
@@ -225,6 +275,8 @@ mod tests {
         let metrics = Metrics::new("db");
         metrics.note(&refused(Operation::Renew, true));
         metrics.note(&refused(Operation::Release, false));
+        metrics.note(&Note::Health(leasehold_election::Health::unhealthy("the disk is full")));
+        metrics.count_health_check(HealthCheck::TimedOut);
         let present = Present { is_leader: true, valid_for: Some(Duration::from_secs(7)), token: Some(42) };
         let text = metrics.encode(present);
         for line in [
@@ -235,6 +287,8 @@ mod tests {
             "leasehold_lease_valid_seconds 7.0",
             "leasehold_fencing_token 42",
             r#"leasehold_state_seconds_total{state="leader"} 0.0"#,
+            "leasehold_healthy 0",
+            r#"leasehold_health_checks_total{result="timed_out"} 1"#,
             r#"leasehold_build_info{version="0.1.0"} 1"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

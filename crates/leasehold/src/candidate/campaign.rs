@@ -7,6 +7,7 @@ use leasehold_election::{Config, Elector};
 use tokio::sync::{mpsc, oneshot};
 
 use super::RunError;
+use crate::checks::Checks;
 use crate::clock;
 use crate::driver::Driver;
 use crate::handle::{Command, Shared};
@@ -18,6 +19,7 @@ use crate::watchdog::Watchdog;
 pub(super) struct Campaign {
     pub(super) config: Config,
     pub(super) record_events: bool,
+    pub(super) checks: Checks,
     pub(super) shared: Arc<Shared>,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
 }
@@ -51,12 +53,12 @@ impl Driving {
     /// Runs the election to its end, on the current runtime.
     pub(super) async fn drive(self, transport: impl Future<Output = Result<Transport, RunError>>) {
         let Self { campaign, watchdog, terms, finished } = self;
-        let Campaign { config, record_events, shared, commands } = campaign;
+        let Campaign { config, record_events, checks, shared, commands } = campaign;
         let drive = async {
             let transport = transport.await?;
             let elector = Elector::new(config, shared.machine.now());
             let (driver, events) = Driver::new(elector, shared, transport, watchdog, record_events, terms);
-            match driver.run(events, commands).await {
+            match driver.run(events, commands, checks).await {
                 Ok(result) => result.map_err(RunError::from),
                 Err(error) => Err(RunError::Thread(error)),
             }

@@ -1,6 +1,6 @@
 //! Tells people what happened: log lines, the latest error, Kubernetes Events.
 
-use leasehold_election::{Change, Delivery, Note, Operation, Reason};
+use leasehold_election::{Change, Delivery, Note, Operation, Reason, State};
 
 use super::Driver;
 use crate::events;
@@ -35,6 +35,13 @@ impl Driver {
         if self.record_events {
             self.record_event(change);
         }
+    }
+
+    /// What a person must know of a leader that is not fit to lead.
+    pub(super) fn degraded(&self) -> Option<String> {
+        let reason = self.elector.health().reason()?;
+        let leads = self.elector.state() == State::Leader;
+        leads.then(|| format!("leading although unhealthy, since nobody had led for too long: {reason}"))
     }
 
     fn record_event(&mut self, change: &Change) {
@@ -98,6 +105,17 @@ impl Driver {
             Note::Trouble(refusal) => {
                 tracing::error!(target: TARGET, reason = %refusal.reason, "{}", refusal.message);
                 self.trouble = Some(refusal.to_string());
+            }
+            Note::Health(health) => match health.reason() {
+                None => tracing::info!(target: TARGET, "healthy"),
+                Some(reason) => tracing::warn!(target: TARGET, reason, "unhealthy: not fit to lead"),
+            },
+            Note::Degraded { leads: true, .. } => {
+                let message = self.degraded().unwrap_or_default();
+                tracing::error!(target: TARGET, "{message}");
+            }
+            Note::Degraded { reason, .. } => {
+                tracing::error!(target: TARGET, reason, "nobody has led for too long, campaigning although unhealthy");
             }
             _ => {}
         }

@@ -5,6 +5,7 @@
 //! reach. All hosts share one clock, and no process stands still.
 
 mod faults;
+mod health;
 mod network;
 mod time;
 mod world;
