@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::done::AppDone;
 use crate::exec::signal_by_name;
+use crate::health::HealthArgs;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
@@ -226,6 +227,10 @@ pub struct Args {
         action = ArgAction::Set
     )]
     pub use_cluster_credentials: bool,
+
+    /// How this Pod's fitness to lead is checked.
+    #[command(flatten)]
+    pub health: HealthArgs,
 
     /// Command to run while this process leads, and only then: it is stopped before the lease is given back
     #[arg(last = true, value_name = "CMD")]

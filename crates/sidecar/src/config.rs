@@ -11,6 +11,7 @@ use leasehold::{Mode, OnMissing, Timing, TimingSettings};
 
 use crate::args::{Args, LogFormat, OnLost};
 use crate::done::AppDone;
+use crate::health::HealthConfig;
 
 /// What one election is told.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub(crate) accept_restore: bool,
     pub(crate) priority: u8,
     pub(crate) events: bool,
+    pub(crate) health: Option<HealthConfig>,
+    pub(crate) lead_unhealthy_after: Option<Duration>,
     pub(crate) kubeconfig: Option<PathBuf>,
     pub(crate) context: Option<String>,
     pub(crate) log_format: LogFormat,
@@ -94,6 +97,8 @@ impl TryFrom<Args> for Config {
             app_done: args.app_done,
             on_missing: args.on_missing,
             on_lost: args.on_lost,
+            health: HealthConfig::read(&args.health, !args.command.is_empty())?,
+            lead_unhealthy_after: args.health.lead_unhealthy_after,
             file: file(args.file, !args.command.is_empty()),
             command: args.command,
             stop_signal: args.stop_signal,

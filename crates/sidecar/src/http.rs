@@ -136,6 +136,8 @@ fn document(handle: &Handle) -> Value {
         "valid_for_ms": valid_for,
         "boottime_ns_before": before_ns,
         "boottime_ns": boottime_ns,
+        "health": status.health.as_str(),
+        "health_reason": status.health.reason(),
         "last_error": status.last_error,
     })
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use leasehold::{Candidate, Change, Handle, HardStop, Leadership, clock};
+use leasehold::{Candidate, Change, Handle, HardStop, Health, Leadership, clock};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, OnLost};
@@ -20,6 +21,7 @@ use crate::config::{Config, Listener};
 use crate::done::AppDone;
 use crate::exec::{End, Exec, NoCommand};
 use crate::file::LeaderFile;
+use crate::health::RunningCheck;
 use crate::{http, kubeconfig};
 
 /// How the sidecar ends.
@@ -69,13 +71,19 @@ pub fn run(config: &Config) -> Result<ExitStatus> {
 }
 
 async fn elect(config: &Config) -> Result<ExitStatus> {
-    let work = Arc::new(Work::prepare(config)?);
-    let candidate = candidate(config, Arc::clone(&work)).await?;
+    let check = RunningCheck::default();
+    let work = Arc::new(Work::prepare(config, check.clone())?);
+    let health = config.health.as_ref().map(|health| watch::channel(health.at_start()));
+    let (told, health) = health.unzip();
+    let candidate = candidate(config, Arc::clone(&work), health).await?;
     let handle = candidate.handle();
     listen(config, &handle).await?;
     match &work.exec {
         Some(exec) => exec.attend(&handle)?,
         None => stop_on_signals(handle.clone())?,
+    }
+    if let (Some(health), Some(told)) = (config.health.clone(), told) {
+        tokio::spawn(health.watch(handle.clone(), told, check));
     }
     let lost = note_loss(config.on_lost, handle.clone());
     let never_led = give_up_after(config.acquire_timeout, handle.clone());
@@ -99,7 +107,7 @@ struct Work {
 }
 
 impl Work {
-    fn prepare(config: &Config) -> Result<Self> {
+    fn prepare(config: &Config, check: RunningCheck) -> Result<Self> {
         let file = config.file.clone().map(|path| {
             let shown = path.display().to_string();
             LeaderFile::prepare(path).with_context(|| {
@@ -107,7 +115,7 @@ impl Work {
             })
         });
         let exec = (!config.command.is_empty())
-            .then(|| Exec::prepare(&config.command, config.stop_signal, config.env_file.clone()));
+            .then(|| Exec::prepare(&config.command, config.stop_signal, config.env_file.clone(), check));
         Ok(Self {
             file: file.transpose()?,
             exec: exec.transpose()?.map(Arc::new),
@@ -130,7 +138,11 @@ impl Work {
     }
 }
 
-async fn candidate(config: &Config, work: Arc<Work>) -> Result<Candidate> {
+async fn candidate(
+    config: &Config,
+    work: Arc<Work>,
+    health: Option<watch::Receiver<Health>>,
+) -> Result<Candidate> {
     let mut builder = Candidate::builder(&config.namespace, &config.lease)
         .timing(config.timing.clone())
         .stop_timeout(config.stop_timeout())
@@ -141,6 +153,12 @@ async fn candidate(config: &Config, work: Arc<Work>) -> Result<Candidate> {
         .record_events(config.events)
         .mode(config.mode())
         .hard_stop(move |stop| work.end_at_once(&stop));
+    if let Some(health) = health {
+        builder = builder.health(health);
+    }
+    if let Some(time) = config.lead_unhealthy_after {
+        builder = builder.lead_unhealthy_after(time);
+    }
     if let Some(identity) = &config.identity {
         builder = builder.identity(identity);
     }

@@ -27,6 +27,8 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::health::RunningCheck;
+
 use self::link::{Order, Report, Until};
 use self::signals::{Forward, ToCommand};
 
@@ -63,6 +65,8 @@ pub(crate) struct Exec {
     /// Held while a guardian is started, and while everything is killed: what was killed is not started again.
     killed: Arc<Mutex<bool>>,
     guardian: Mutex<Option<Pid>>,
+    /// The health check under way.
+    check: RunningCheck,
     /// How the command ended the last time that it did.
     last_code: Mutex<Option<u8>>,
 }
@@ -81,7 +85,12 @@ impl Exec {
     ///
     /// # Errors
     /// [`NoCommand`] if there is no such program or it may not be executed.
-    pub(crate) fn prepare(command: &[OsString], stop_signal: i32, env_file: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn prepare(
+        command: &[OsString],
+        stop_signal: i32,
+        env_file: Option<PathBuf>,
+        check: RunningCheck,
+    ) -> Result<Self> {
         find(Path::new(&command[0]))?;
         let exec = Self {
             command: command.to_vec(),
@@ -90,6 +99,7 @@ impl Exec {
             to_command: ToCommand::default(),
             killed: Arc::default(),
             guardian: Mutex::default(),
+            check,
             last_code: Mutex::default(),
         };
         exec.remove_env_file()?;
@@ -107,7 +117,7 @@ impl Exec {
         let exec = Arc::clone(self);
         tokio::spawn(async move {
             while ended.recv().await.is_some() {
-                tree::reap_orphans(*lock(&exec.guardian));
+                tree::reap_orphans([*lock(&exec.guardian), exec.check.pid()]);
             }
         });
         Ok(())
@@ -336,7 +346,7 @@ fn environment(leadership: &Leadership) -> Vec<(&'static str, String)> {
 }
 
 /// Looks for a program as `execvp` does.
-fn find(program: &Path) -> Result<(), NoCommand> {
+pub(crate) fn find(program: &Path) -> Result<(), NoCommand> {
     let no = |what, code| NoCommand { program: program.display().to_string(), what, code };
     let candidates: Vec<PathBuf> = if program.components().count() > 1 || program.is_absolute() {
         vec![program.to_owned()]

@@ -101,9 +101,9 @@ pub(super) fn terminate_all_below() {
 }
 
 /// Takes note of the end of orphans that this process was given, but for `spared`, whom somebody else waits for.
-pub(super) fn reap_orphans(spared: Option<Pid>) {
+pub(super) fn reap_orphans(spared: [Option<Pid>; 2]) {
     for member in below(getpid()).unwrap_or_default() {
-        if member.ended && member.parent == getpid() && Some(member.pid) != spared {
+        if member.ended && member.parent == getpid() && !spared.contains(&Some(member.pid)) {
             waitpid(Some(member.pid), WaitOptions::NOHANG).ok();
         }
     }
