@@ -38,7 +38,8 @@ pub(crate) fn ran_since(log: &Log, work: &WorkLog, since: Nanos) -> u64 {
     let frozen = &log.processes[work.process].frozen;
     let mut ran = 0;
     let mut from = since;
-    for &(begin, end) in frozen.iter().filter(|(begin, end)| *end > since && *begin < work.end) {
+    let matters = |(begin, end): &&(Nanos, Nanos)| after(*end, AFTER_PAUSE) > since && *begin < work.end;
+    for &(begin, end) in frozen.iter().filter(matters) {
         ran += begin.since(from).0;
         from = after(end, AFTER_PAUSE);
     }
@@ -62,5 +63,19 @@ mod tests {
         assert!(s8_work_is_over(&log).is_empty());
         log.works[0].end = at(41);
         assert_eq!(s8_work_is_over(&log).len(), 1, "a second after the pause is too much");
+    }
+
+    /// Seed 11604: another acquired 3 ms after the process ran again, and 9 ms before its watchdog killed the work. The 50 ms
+    /// were only granted after a pause that the acquisition fell into.
+    #[test]
+    fn the_50_ms_after_a_pause_are_granted_also_where_the_acquisition_falls_into_them() {
+        let mut log = log();
+        let ms = |seconds, ms| after(at(seconds), Duration::from_millis(ms));
+        log.works = vec![WorkLog { process: 0, begin: at(10), end: ms(30, 9) }];
+        log.applied = vec![acquisition(1, 30)];
+        log.processes[0].frozen = vec![(at(20), ms(29, 997))];
+        assert!(s8_work_is_over(&log).is_empty());
+        log.works[0].end = ms(30, 48);
+        assert_eq!(s8_work_is_over(&log).len(), 1, "51 ms after the pause");
     }
 }
