@@ -2,11 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use leasehold_e2e::container::Container;
 use leasehold_e2e::{Ground, PipedProcess};
 use leasehold_image::{Files, Program};
@@ -88,7 +88,7 @@ fn the_program_copies_itself_into_a_volume_and_nowhere_else() -> Result<()> {
     let copy = container.tmp().join("leader-elector");
     assert_eq!(fs::read(&copy)?, fs::read(&files().program)?);
     assert_eq!(fs::metadata(&copy)?.permissions().mode() & 0o777, 0o755);
-    assert!(std::process::Command::new(&copy).arg("--version").output()?.status.success());
+    assert!(Command::new(&copy).arg("--version").output()?.status.success());
     let refused = run(&container, &["install", "/copy"])?;
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert!(said(&refused).contains("Read-only file system"), "{}", said(&refused));
@@ -105,6 +105,45 @@ fn the_program_is_small_and_tells_no_path_of_the_machine_that_built_it() -> Resu
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display().to_string();
     for path in homes.iter().chain([&workspace]).filter(|path| path.len() > 1) {
         assert!(!contains(format!("{path}/").as_bytes()), "{path} is in the program");
+    }
+    Ok(())
+}
+
+/// Another folder, another time, no repository: nothing of that is in a program. It is built anew, which takes minutes.
+#[test]
+fn a_program_that_is_built_in_another_folder_is_the_same_byte_by_byte() -> Result<()> {
+    if env::var_os("LEASEHOLD_FULL").is_none() {
+        println!("left out without LEASEHOLD_FULL=1");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let (copy, out) = (folder.path().join("copy"), folder.path().join("out"));
+    copy_workspace(&copy)?;
+    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(&copy)
+        .args(["run", "--locked", "--package", "leasehold-image", "--", "--out"])
+        .arg(&out)
+        .env("CARGO_TARGET_DIR", folder.path().join("target"))
+        .env("SOURCE_DATE_EPOCH", "0")
+        .status()
+        .context("cargo cannot be started")?;
+    ensure!(status.success(), "cargo ended with {status}");
+    let there = Files::of(Program::LeaderElector, &out);
+    ensure!(fs::read(there.program)? == fs::read(files().program)?, "two builds gave two programs");
+    Ok(())
+}
+
+/// What git knows of, as it is now.
+fn copy_workspace(to: &Path) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a package in a workspace")?;
+    let listed = Command::new("git").current_dir(root).args(["ls-files", "-z", "--deduplicate"]).output()?;
+    let names = String::from_utf8(listed.stdout)?;
+    let names: Vec<&str> = names.split('\0').filter(|name| root.join(name).is_file()).collect();
+    ensure!(names.contains(&"Cargo.lock"), "git lists no files");
+    for name in names {
+        let file = to.join(name);
+        fs::create_dir_all(file.parent().context("a file is in a folder")?)?;
+        fs::copy(root.join(name), file).with_context(|| format!("copying {name}"))?;
     }
     Ok(())
 }
