@@ -71,9 +71,10 @@ impl Town {
     async fn sidecar(&self) -> Result<Sidecar> {
         let (pod, spec) = self.pod().await?;
         let kubeconfig = self.kubeconfig(&pod, &spec)?;
-        let container = spec.init_containers.iter().flatten().find(|found| found.name == "leader-elector");
-        let container = container.context("a native sidecar")?;
-        assert_eq!(container.restart_policy.as_deref(), Some("Always"), "the server knows native sidecars");
+        let all = || spec.init_containers.iter().flatten().chain(&spec.containers);
+        let container = all().find(|found| found.name == "leader-elector").context("an elector")?;
+        let is_native = container.restart_policy.as_deref() == Some("Always");
+        assert_ne!(is_native, spec.containers.contains(container), "the server knows native sidecars");
         let env = self.environment(container, &pod);
         let mut settings = SidecarSettings::bare(pod, kubeconfig)?;
         let folder = settings.folder().display().to_string();
@@ -101,6 +102,25 @@ impl Town {
         let leases: Api<k8s_openapi::api::coordination::v1::Lease> =
             Api::namespaced(self.control_plane.admin_client().await?, self.namespace);
         leases.get(LEASE).await?.spec.context("a spec")
+    }
+}
+
+impl Town {
+    /// Its sidecar leads, and the service's container has what it had.
+    async fn leads(&self) -> Result<()> {
+        let sidecar = self.sidecar().await?;
+        sidecar.until_status("leading", PATIENCE, |status| status["state"] == "leader").await?;
+        assert_eq!(sidecar.check().await?, 0);
+        let field = |path: &str| {
+            let output = format!("jsonpath={path}");
+            let get = ["get", "statefulset", "my-service", "--namespace", self.namespace, "-o", &output];
+            kubectl(&self.control_plane, &get, "")
+        };
+        let app = "{.spec.template.spec.containers[?(@.name==\"app\")]";
+        assert_eq!(field(&format!("{app}.image}}"))?, "never.invalid/app");
+        assert_eq!(field(&format!("{app}.volumeMounts[*].mountPath}}"))?, "/run/leader");
+        assert_eq!(field("{.spec.replicas}")?, "2");
+        Ok(())
     }
 }
 
@@ -184,6 +204,57 @@ async fn a_service_that_asks_http_has_a_leader_and_events_are_allowed_by_a_role_
     Ok(())
 }
 
+/// As for servers before 1.29: both are asked to end at once, and the service says when it has done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_container_gives_the_lease_back_when_the_service_says_that_it_has_done() -> Result<()> {
+    let args = ["sidecar", "-f", "-", "--ttl=3s", "--classic", "--flag=--app-done=file:/run/leader/done"];
+    let town = Town::build("generated-classic", &args, &serves()).await?;
+    let mut sidecar = town.sidecar().await?;
+    let leading = sidecar.until_status("leading", PATIENCE, |status| status["state"] == "leader").await?;
+    sidecar.process().terminate()?;
+    sidecar.until_status("stopping", PATIENCE, |status| status["state"] == "stopping").await?;
+    assert_eq!(town.lease().await?.holder_identity.as_deref(), leading["identity"].as_str(), "not yet");
+    std::fs::write(sidecar.settings().folder().join("done"), "")?;
+    assert_eq!(sidecar.exit_code(PATIENCE).await?, Some(0));
+    assert_eq!(town.lease().await?.holder_identity.as_deref(), Some(""), "released");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_made_from_the_name_alone_is_patched_into_the_workload() -> Result<()> {
+    for (namespace, form) in [("generated-patch", None), ("generated-patch-classic", Some("--classic"))] {
+        let control_plane = ControlPlane::shared().await?;
+        create_namespace(&control_plane.admin_client().await?, namespace).await?;
+        let by_name = ["sidecar", "sts/my-service", "--container=app", "--ttl=3s", "-n", namespace];
+        let only =
+            |part| generate(&by_name.into_iter().chain(form).chain(["--only", part]).collect::<Vec<_>>(), "");
+        let town = Town { control_plane, namespace, generated: only("election")? };
+        let before = stateful_set(namespace, &serves());
+        town.apply(&["--validate=strict"], &before)?;
+        town.apply(&["--validate=strict"], &town.generated)?;
+        let patch = ["patch", "sts", "my-service", "--namespace", namespace, "--patch-file", "/dev/stdin"];
+        kubectl(&town.control_plane, &patch, &only("workload")?)?;
+        let again = kubectl(&town.control_plane, &patch, &only("workload")?)?;
+        assert!(again.contains("(no change)"), "{again}");
+        town.leads().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_for_kustomize_gives_a_workload_that_leads() -> Result<()> {
+    let control_plane = ControlPlane::shared().await?;
+    let namespace = "generated-kustomize";
+    create_namespace(&control_plane.admin_client().await?, namespace).await?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("elected").display().to_string();
+    generate(&["sidecar", "-f", "-", "--ttl=3s", "--kustomize", &path], &stateful_set(namespace, &serves()))?;
+    let generated = kubectl(&control_plane, &["kustomize", &path], "")?;
+    let town = Town { control_plane, namespace, generated };
+    town.apply(&["--validate=strict"], &town.generated)?;
+    town.leads().await
+}
+
 /// The program comes out of the init container, and runs the command with what the container's spec says.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_run_by_the_program_that_the_init_container_has_brought() -> Result<()> {
@@ -250,7 +321,7 @@ async fn what_the_account_may_do_is_what_is_listed_here() -> Result<()> {
 
 /// The Lease that articles show, with the fields that candidates write: it works, until it is applied again.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lease_of_articles_works_and_applied_again_by_the_client_it_takes_leadership_away() -> Result<()>
+async fn the_lease_of_articles_works_and_applied_again_it_takes_leadership_away_or_is_refused() -> Result<()>
 {
     let town = Town::build("generated-article", &["sidecar", "-f", "-", "--ttl=3s"], &serves()).await?;
     kubectl(&town.control_plane, &["delete", "lease", LEASE, "--namespace", town.namespace], "")?;
@@ -268,11 +339,16 @@ async fn the_lease_of_articles_works_and_applied_again_by_the_client_it_takes_le
     assert!(refused.contains("conflict") && refused.contains(".spec.holderIdentity"), "{refused}");
     assert_eq!(sidecar.status().await?["token"], first["token"], "what is refused takes nothing away");
 
-    let applied = town.apply(&["--validate=strict"], &article)?;
-    assert!(applied.contains("configured"), "{applied}");
-    let second =
-        |status: &serde_json::Value| leads(status) && status["token"].as_u64() > first["token"].as_u64();
-    sidecar.until_status("another term", PATIENCE, second).await?;
-    assert!(town.lease().await?.lease_transitions >= Some(2));
+    let mut token = first["token"].as_u64();
+    for (flags, transitions) in [
+        (&["--validate=strict"][..], 2),
+        (&["--server-side", "--field-manager=argocd", "--force-conflicts"], 3),
+    ] {
+        town.apply(flags, &article)?;
+        let next = |status: &serde_json::Value| leads(status) && status["token"].as_u64() > token;
+        let status = sidecar.until_status("another term", PATIENCE, next).await?;
+        assert!(town.lease().await?.lease_transitions >= Some(transitions), "{flags:?}");
+        token = status["token"].as_u64();
+    }
     Ok(())
 }

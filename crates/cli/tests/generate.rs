@@ -43,11 +43,37 @@ fn a_manifest_goes_in_and_the_result_goes_in_again() {
 }
 
 #[test]
+fn what_the_election_needs_and_the_workload_can_be_had_apart() {
+    let part = |only| printed(&["sidecar", "-f", "-", "--only", only], MANIFEST);
+    assert_eq!(
+        format!("{}---\n{}", part("election"), part("workload")),
+        printed(&["sidecar", "-f", "-"], MANIFEST)
+    );
+    assert!(part("workload").contains("kind: StatefulSet") && !part("workload").contains("kind: Lease"));
+}
+
+#[test]
 fn what_a_person_should_know_goes_to_stderr() {
     let output = generate(&["exec", "-f", "-"], MANIFEST);
     let notes = text(&output.stderr);
     assert!(notes.lines().all(|line| line.starts_with("note: ")), "{notes}");
     assert!(notes.contains("left out what the API server and its controllers wrote: status"), "{notes}");
+}
+
+#[test]
+fn a_manifest_in_another_form_gives_the_same() {
+    let list: String = MANIFEST.lines().map(|line| format!("  {line}\n")).collect();
+    let list = format!("kind: List\napiVersion: v1\nitems:\n-{}", &list[1..]);
+    let usual = printed(&["sidecar", "-f", "-"], MANIFEST);
+    for other in
+        [list, MANIFEST.replace('\n', "\r\n"), format!("\u{feff}{MANIFEST}"), format!("---\n{MANIFEST}---\n")]
+    {
+        assert_eq!(printed(&["sidecar", "-f", "-"], &other), usual, "{other}");
+    }
+    let quoted = MANIFEST.replace("my-service:1.2.3", "'{{ .Values.image }}'");
+    let output = generate(&["sidecar", "-f", "-"], &quoted);
+    let note = "note: standard input: the {{ in line 28 stays as it is; a chart has to be rendered first";
+    assert!(text(&output.stderr).contains(note), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -67,6 +93,11 @@ fn what_is_wrong_is_said_with_where_it_is_and_what_to_do() {
     for (args, input, says) in [
         (&["sidecar", "-f", "-"][..], "", "standard input: the manifest is empty"),
         (&["sidecar", "-f", "-"], "a: [1", "standard input: the manifest is no YAML"),
+        (
+            &["sidecar", "-f", "-"],
+            "kind: Deployment\nmetadata: {name: {{ .Values.name }}}\n",
+            "standard input: line 2 of the manifest has a {{ of a template; render it first",
+        ),
         (&["sidecar", "-f", "/nonexistent/a.yaml"], "", "/nonexistent/a.yaml cannot be opened"),
         (&["sidecar", "-f", "-", "--container", "ap"], MANIFEST, "no container \"ap\", only app"),
         (&["sidecar", "-f", "-", "-n", "other"], MANIFEST, "leave -n out"),

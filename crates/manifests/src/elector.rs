@@ -120,7 +120,10 @@ impl<'a> Plan<'a> {
     }
 
     /// What the Pod's spec needs beside its containers. A longer grace period stays.
-    pub(crate) fn pod(&self, spread: bool, grace: u64) -> Node {
+    pub(crate) fn pod(&mut self, spread: bool, grace: u64) -> Node {
+        if self.workload.is_named() {
+            self.tell_about_grace(grace);
+        }
         let mut pod = Node::Map(Vec::new());
         *pod.entry("serviceAccountName") = self.election.account().into();
         let there = self.workload.pod().and_then(|pod| pod.get("terminationGracePeriodSeconds"));
@@ -128,14 +131,24 @@ impl<'a> Plan<'a> {
             Some(Node::Number(number)) => number.as_u64().unwrap_or_default(),
             _ => 0,
         };
-        let grace = grace.max(longer);
-        *pod.entry("terminationGracePeriodSeconds") = Node::Number(grace.into());
+        // What is not known may be longer, and must not become shorter.
+        if !self.workload.is_named() || grace > GRACE_DEFAULT_SECONDS {
+            *pod.entry("terminationGracePeriodSeconds") = Node::Number(grace.max(longer).into());
+        }
         let constraints = self.workload.containers("topologySpreadConstraints");
         let ours = |constraint: &Node| constraint.plain() == self.constraint();
         if spread && (constraints.is_empty() || constraints.iter().any(ours)) {
             *pod.entry("topologySpreadConstraints") = Node::List(vec![self.constraint()]);
         }
         pod
+    }
+
+    fn tell_about_grace(&mut self, grace: u64) {
+        self.notes.push(if grace > GRACE_DEFAULT_SECONDS {
+            format!("terminationGracePeriodSeconds: {grace} takes the place of what is there, also of a longer one")
+        } else {
+            format!("terminationGracePeriodSeconds stays as it is; it has to be {grace} at least")
+        });
     }
 
     /// Not all Pods on one node, where that can be had.
@@ -167,7 +180,12 @@ impl<'a> Plan<'a> {
         let patch = self.patch(patch, what);
         let mut documents = self.workload.documents.clone();
         let Some(object) = documents.get_mut(self.workload.index()) else {
-            self.notes.push("only the name is known: nothing could be checked; the change merges into the workload by kubectl apply --server-side".to_owned());
+            self.notes.push("only the name is known: nothing could be checked; the change merges into the workload by kubectl patch, and not by kubectl apply, which takes away what a manifest does not name".to_owned());
+            let spreads =
+                patch.object.at(&["spec", "template", "spec", "topologySpreadConstraints"]).is_some();
+            if budget || spreads {
+                self.notes.push(format!("the Pods are taken to have the label app.kubernetes.io/name={}: leave out what selects them with --without budget --without spread, or give the manifest with -f", self.election.app));
+            }
             let documents = companions.iter().chain([&patch]).cloned().collect();
             return Generated { documents, companions, patch, notes: self.notes };
         };
@@ -268,6 +286,8 @@ pub(crate) fn resources() -> Value {
 
 /// The elector's container, wherever it stands.
 pub(crate) const CONTAINER: &str = "leader-elector";
+/// What Kubernetes takes where a Pod's spec does not say it.
+const GRACE_DEFAULT_SECONDS: u64 = 30;
 /// A port's name has at most 15 characters.
 const PROBE_PORT: &str = "elector-probes";
 const TOKEN: &str = "leader-elector-token";

@@ -12,6 +12,15 @@ pub enum InputError {
         /// With line and column.
         error: String,
     },
+    /// No YAML yet.
+    #[error(
+        "line {line} of the manifest has a {{{{ of a template; render it first, such as by `helm template my-release \
+         my-chart | leasehold generate VERB KIND/NAME -f -`"
+    )]
+    Template {
+        /// The first such line.
+        line: usize,
+    },
     /// Nothing came in.
     #[error(
         "the manifest is empty; send it one Deployment or StatefulSet, such as `kubectl get sts my-service -o yaml`"

@@ -23,7 +23,7 @@ pub use objects::{lease, rbac};
 pub use settings::{Asked, Election, Elector, Probes};
 pub use sidecar::{Sidecar, sidecar};
 pub use workload::{Kind, Workload, WorkloadName};
-pub use yaml::{Document, read, write, write_json};
+pub use yaml::{Document, read, template_line, write, write_json};
 
 /// What was generated, and what a person should know about it.
 #[derive(Clone, Debug, PartialEq)]

@@ -49,9 +49,13 @@ pub fn sidecar(
     if !asked.classic && !elector.flags.iter().any(|flag| flag.starts_with("--app-done")) {
         flags.push("--app-done=native".to_owned());
     }
+    let done = Done::of(&elector.flags);
+    if done.is_seen {
+        *pod.entry("shareProcessNamespace") = Node::Bool(true);
+    }
     match &asked.asked {
         Asked::File { folder, name } => {
-            let place = Place::find(&plan, folder, &asked.containers)?;
+            let place = Place::find(&plan, folder, &asked.containers, done)?;
             flags.push(format!("--file={ELECTOR_FOLDER}/{name}"));
             mounts.push(json!({ "name": place.volume, "mountPath": ELECTOR_FOLDER }));
             if place.volume == VOLUME {
@@ -84,6 +88,24 @@ pub fn sidecar(
         plan.notes.push(CLASSIC.to_owned());
     }
     Ok(plan.finish(pod, asked.budget, what))
+}
+
+/// What the Pod must allow, so that the service can show that it has done.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    /// It writes a file into the folder of the is-leader file.
+    writes: bool,
+    /// The elector has to see its process: to who does not share its namespace, it has ended always.
+    is_seen: bool,
+}
+
+impl Done {
+    fn of(flags: &[String]) -> Self {
+        let said = flags.iter().find_map(|flag| flag.strip_prefix("--app-done=")?.split_once(':'));
+        let (by, what) = said.unwrap_or_default();
+        let writes = matches!(by, "file" | "pid-file") && what.starts_with(ELECTOR_FOLDER);
+        Self { writes, is_seen: matches!(by, "pid-file" | "process") }
+    }
 }
 
 fn container(plan: &Plan<'_>, classic: bool, flags: Vec<String>, mounts: Vec<Value>) -> Node {
@@ -150,7 +172,7 @@ struct Place {
 
 impl Place {
     /// A volume of the elector's own, unless the folder is an emptyDir of the service already.
-    fn find(plan: &Plan<'_>, folder: &str, wanted: &[String]) -> Result<Self, InputError> {
+    fn find(plan: &Plan<'_>, folder: &str, wanted: &[String], done: Done) -> Result<Self, InputError> {
         let containers = chosen(plan, wanted)?;
         let mounted = |container: &Node| {
             let mut mounts = container.items("volumeMounts").iter();
@@ -185,7 +207,7 @@ impl Place {
         let mounts = containers.iter().filter(|name| needs(name)).map(|name| {
             let mut mount = json!({ "name": volume, "mountPath": folder });
             // A service that writes its own files there must go on doing so.
-            if folder != "/tmp" && volume == VOLUME {
+            if folder != "/tmp" && volume == VOLUME && !done.writes {
                 mount["readOnly"] = true.into();
             }
             Node::from(json!({ "name": name, "volumeMounts": [mount] }))

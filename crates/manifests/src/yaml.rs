@@ -27,9 +27,18 @@ impl Document {
 /// If the text is no YAML, with line and column, or a key is there twice.
 pub fn read(text: &str) -> Result<Vec<Node>, InputError> {
     let options = options! { legacy_octal_numbers: true };
-    let documents: Vec<Node> = from_multiple_with_options(text, options)
-        .map_err(|error| InputError::NoYaml { error: error.to_string() })?;
+    let documents: Vec<Node> =
+        from_multiple_with_options(text, options).map_err(|error| match template_line(text) {
+            Some(line) => InputError::Template { line },
+            None => InputError::NoYaml { error: error.to_string() },
+        })?;
     Ok(documents.into_iter().filter(|document| *document != Node::Null).collect())
+}
+
+/// The first line, from 1, that a program such as Helm would still have to fill in.
+pub fn template_line(text: &str) -> Option<usize> {
+    let is_template = |line: &str| line.contains("{{") && !line.trim_start().starts_with('#');
+    text.lines().position(is_template).map(|index| index + 1)
 }
 
 /// Writes documents as YAML, each with its comment.
@@ -104,6 +113,8 @@ mod tests {
     fn what_is_no_yaml_is_answered_with_its_place() {
         let message = read("a: [1\nb: 2").unwrap_err().to_string();
         assert!(message.contains("line "), "{message}");
+        let template = "kind: Deployment\n# {{ a comment }}\nmetadata:\n  name: {{ .Values.name }}\n";
+        assert_eq!(read(template).unwrap_err(), InputError::Template { line: 4 });
         let twice = read("a: 1\na: 2\n").unwrap_err().to_string();
         assert!(twice.contains('a') && twice.contains("uplicate"), "{twice}");
     }

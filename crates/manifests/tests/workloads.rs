@@ -120,6 +120,38 @@ fn the_file_may_lie_in_a_folder_that_the_service_has_already() {
     assert!(message.contains("/data is mounted from volume \"data\" in container \"app\""), "{message}");
 }
 
+/// A file that the service cannot write says nothing, and a process that the elector cannot see has ended always.
+#[test]
+fn what_shows_that_the_service_has_done_can_be_shown_and_seen() {
+    let told = |done: &str| {
+        let elector = Elector { flags: vec![format!("--app-done={done}")], ..elector() };
+        let asked = Sidecar { classic: true, ..file() };
+        let once = sidecar(&find(STATEFUL_SET).unwrap(), &election(), &elector, &asked).unwrap();
+        let text = workload(&once);
+        let again = sidecar(&find(&write(&once.documents)).unwrap(), &election(), &elector, &asked).unwrap();
+        assert_eq!(workload(&again), text);
+        (text.contains("readOnly: true"), text.contains("shareProcessNamespace: true"))
+    };
+    assert_eq!(told("port-closed:5432"), (true, false));
+    assert_eq!(told("file:/run/leader/done"), (false, false));
+    assert_eq!(told("process:postgres"), (true, true));
+    assert_eq!(told("pid-file:/run/leader/pid"), (false, true));
+}
+
+/// The usual 30 s were written over what was there, which may be longer.
+#[test]
+fn where_only_the_name_is_known_the_grace_period_is_made_longer_only_if_it_has_to_be() {
+    let named = Workload::named("sts/my-service".parse().unwrap());
+    let asked = Sidecar { containers: vec!["app".to_owned()], ..file() };
+    let usual = sidecar(&named, &election(), &elector(), &asked).unwrap();
+    assert_eq!(pod(&usual).get("terminationGracePeriodSeconds"), None);
+    assert!(usual.notes.iter().any(|note| note.ends_with("it has to be 30 at least")), "{:?}", usual.notes);
+    let longer = Elector { stop_timeout: Duration::from_secs(115), ..elector() };
+    let longer = sidecar(&named, &election(), &longer, &asked).unwrap();
+    assert_eq!(pod(&longer).get("terminationGracePeriodSeconds"), Some(&Node::Number(120.into())));
+    assert!(longer.notes.iter().any(|note| note.contains("120 takes the place")), "{:?}", longer.notes);
+}
+
 #[test]
 fn a_longer_grace_period_and_a_service_account_of_its_own_stay() {
     let text = with_more("      terminationGracePeriodSeconds: 300\n      serviceAccountName: own");

@@ -90,7 +90,7 @@ pub(crate) struct WorkloadArgs {
     #[arg(value_name = "KIND/NAME", required_unless_present = "filename")]
     pub(crate) workload: Option<WorkloadName>,
     /// Its manifest, such as `kubectl get -o yaml` prints it; - is standard input. Without it, the change alone is
-    /// generated, for kubectl apply --server-side
+    /// generated, for kubectl patch
     #[arg(long, short, value_name = "FILE")]
     pub(crate) filename: Option<PathBuf>,
     /// Namespace [default: that of the manifest]
@@ -123,11 +123,23 @@ pub(crate) struct WorkloadArgs {
     /// Leave something out: a PodDisruptionBudget, a topology spread constraint; may be repeated
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) without: Vec<Part>,
+    /// Print a part only: what the election needs, or the workload
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with = "kustomize")]
+    pub(crate) only: Option<Only>,
     /// Write a folder for kustomize instead: the manifest as a base, the change as a patch
     #[arg(long, value_name = "DIR", conflicts_with = "output", requires = "filename")]
     pub(crate) kustomize: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// What can be printed alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    /// Lease, Role, budget and the like.
+    Election,
+    /// The workload and what came in with it, or its change.
+    Workload,
 }
 
 /// What can be left out.
@@ -185,7 +197,9 @@ const RBAC_EXAMPLES: &str = "Examples:
 const SIDECAR_EXAMPLES: &str = "Examples:
   kubectl get sts my-service -o yaml | leasehold generate sidecar -f - | kubectl apply -f -
   leasehold generate sidecar -f my-service.yaml --kustomize overlays/elected
-  leasehold generate sidecar sts/my-service -n production --container app | kubectl apply --server-side -f -";
+  leasehold generate sidecar sts/my-service -n production --container app --only election | kubectl apply -f -
+  leasehold generate sidecar sts/my-service -n production --container app --only workload |
+    kubectl patch sts my-service -n production --patch-file /dev/stdin";
 
 const EXEC_EXAMPLES: &str = "Examples:
   kubectl get sts my-service -o yaml | leasehold generate exec -f - | kubectl apply -f -

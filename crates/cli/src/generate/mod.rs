@@ -15,7 +15,7 @@ use leasehold_manifests::{
 };
 
 pub(crate) use args::GenerateArgs;
-use args::{ExecArgs, Format, LeaseArgs, OutputArgs, Part, RbacArgs, SidecarArgs, What, WorkloadArgs};
+use args::{ExecArgs, Format, LeaseArgs, Only, OutputArgs, Part, RbacArgs, SidecarArgs, What, WorkloadArgs};
 
 use crate::problem::{Outcome, PASS, Problem};
 
@@ -85,6 +85,12 @@ fn generate(
         (Some(path), name) => {
             let text = read(path)?;
             let documents = leasehold_manifests::read(&text).with_context(|| shown(path))?;
+            if let Some(line) = leasehold_manifests::template_line(&text) {
+                note(&format!(
+                    "{}: the {{{{ in line {line} stays as it is; a chart has to be rendered first, such as by helm template",
+                    shown(path)
+                ));
+            }
             Workload::find(documents, name.as_ref()).with_context(|| shown(path))?
         }
         (None, Some(name)) => Workload::named(name.clone()),
@@ -99,14 +105,26 @@ fn generate(
         flags: args.flags.clone(),
     };
     let generated = change(&workload, &election, &elector)?;
-    for note in &generated.notes {
-        // If nobody reads it, the result is still good.
-        let _ = writeln!(io::stderr(), "note: {note}");
-    }
+    generated.notes.iter().for_each(|text| note(text));
     match &args.kustomize {
         Some(folder) => folder::write(folder, &workload, &generated),
-        None => print(&generated.documents, &args.output),
+        None => print(&chosen(generated, args.only), &args.output),
     }
+}
+
+fn chosen(generated: Generated, only: Option<Only>) -> Vec<Document> {
+    let Generated { mut documents, companions, .. } = generated;
+    match only {
+        None => {}
+        Some(Only::Election) => documents = companions,
+        Some(Only::Workload) => documents.retain(|document| !companions.contains(document)),
+    }
+    documents
+}
+
+/// If nobody reads it, the result is still good.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "note: {text}");
 }
 
 fn election_of(args: &WorkloadArgs, workload: &Workload) -> Result<Election> {
