@@ -113,6 +113,48 @@ fn what_decides_depends_on_nothing_that_acts() {
     }
 }
 
+/// Objects are made from what comes in: nothing is asked, read or sent, and nothing of the election but names and timings.
+#[test]
+fn what_writes_manifests_does_not_act() {
+    let found = dependencies("leasehold-manifests");
+    assert!(found.contains("k8s-openapi") && found.contains("serde-saphyr"), "{found:?}");
+    let acts =
+        ["tokio", "kube", "kube-core", "hyper", "rustix", "getrandom", "libc", "clap", "leasehold", "anyhow"];
+    assert_lacks("leasehold-manifests", &found, &acts);
+}
+
+/// It runs beside every service: one TLS, one runtime, nothing for developers, and nothing that only `leasehold` needs.
+#[test]
+fn what_runs_in_every_pod_is_kept_small() {
+    let found = dependencies("leasehold-sidecar");
+    assert!(found.contains("leasehold") && found.contains("axum") && found.contains("ring"), "{found:?}");
+    let ours = ["leasehold-manifests", "leasehold-sim", "leasehold-apiserver", "leasehold-history"];
+    let tls = ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys"];
+    let others =
+        ["reqwest", "serde_yaml", "indicatif", "comfy-table", "chacha20", "turmoil", "tempfile", "insta"];
+    assert_lacks("leasehold-sidecar", &found, &[&ours[..], &tls, &others].concat());
+}
+
+#[test]
+fn what_supports_tests_ships_nowhere() {
+    let crates = root().join("crates").read_dir().unwrap();
+    let mut ships: Vec<String> =
+        crates.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    ships.retain(|name| name != "corpus");
+    assert!(ships.len() > 7, "{ships:?}");
+    for name in ships {
+        let package = if name == "leasehold" { name } else { format!("leasehold-{name}") };
+        assert_lacks(&package, &dependencies(&package), &["leasehold-corpus", "proptest", "insta"]);
+    }
+    let acts = ["tokio", "kube", "leasehold", "leasehold-election"];
+    assert_lacks("leasehold-corpus", &dependencies("leasehold-corpus"), &acts);
+}
+
+fn assert_lacks(package: &str, found: &BTreeSet<String>, banned: &[&str]) {
+    let there: Vec<_> = banned.iter().filter(|name| found.contains(**name)).collect();
+    assert!(there.is_empty(), "{package} depends on {there:?}");
+}
+
 #[test]
 fn what_acts_is_found_where_it_is() {
     let found = dependencies("leasehold");
