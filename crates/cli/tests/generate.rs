@@ -1,9 +1,10 @@
 //! `leasehold generate` as a user runs it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, end a test by panicking")]
 
-use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::{env, fs};
 
 const MANIFEST: &str = include_str!("../../manifests/tests/my-service.yaml");
 
@@ -86,6 +87,44 @@ fn a_lease_and_its_role_need_a_name_and_a_namespace() {
     assert!(rbac.contains("- patch # ") && !rbac.contains("kind: ServiceAccount\nmetadata"), "{rbac}");
     assert!(refused(&["lease", "db"], "").contains("--namespace"));
     assert!(refused(&["lease", "No_Name", "-n", "x"], "").contains("\"No_Name\""));
+}
+
+/// The README's first block of manifests: a namespace, and below it what is printed.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let lease = printed(&["lease", "my-service-leader", "-n", "production"], "");
+    let rbac = printed(&["rbac", "my-service-leader", "-n", "production"], "");
+    assert_shows("README.md", &[("\n  name: production\n---\n", &format!("{lease}---\n{rbac}"))]);
+}
+
+#[test]
+fn the_page_about_manifests_shows_what_is_printed() {
+    let lease = ["lease", "my-service-leader", "-n", "production"];
+    let rbac = ["rbac", "my-service-leader", "-n", "production", "--service-account", "my-service"];
+    let shown = [&lease[..], &rbac]
+        .map(|args| (format!("```console\n$ leasehold generate {}\n", args.join(" ")), printed(args, "")));
+    let shown = shown.each_ref().map(|(begin, block)| (begin.as_str(), block.as_str()));
+    assert_shows("docs/manifests.md", &shown);
+}
+
+/// That a page has each block, from what it begins with to the end of the code. `LEASEHOLD_RECORD=1` writes them anew.
+fn assert_shows(page: &str, blocks: &[(&str, &str)]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+    let text = fs::read_to_string(&path).unwrap();
+    let mut written = text.clone();
+    for (begin, block) in blocks {
+        let (head, rest) = written.split_once(begin).unwrap_or_else(|| panic!("{begin} is not in {page}"));
+        let (_, tail) = rest.split_once("\n```\n").unwrap();
+        written = format!("{head}{begin}{block}```\n{tail}");
+    }
+    if env::var_os("LEASEHOLD_RECORD").is_some() {
+        return fs::write(&path, written).unwrap();
+    }
+    assert!(
+        text == written,
+        "{page} differs from leasehold generate; LEASEHOLD_RECORD=1 cargo test -p leasehold-cli --test generate shows writes \
+         it anew"
+    );
 }
 
 #[test]
