@@ -62,7 +62,7 @@ impl Elector {
     }
 
     fn fail(&mut self, reason: StopReason) {
-        self.vitals.has_failed = matches!(self.phase, Phase::Leading(_));
+        self.vitals.has_failed |= matches!(self.phase, Phase::Leading(_));
         self.handle_stop(reason);
     }
 
@@ -92,6 +92,8 @@ impl Elector {
     /// A term begins, which counts as a sign of life.
     pub(super) fn note_begin(&mut self) {
         self.vitals.pulse = self.now.kill;
+        // It may have become healthy since the acquisition was sent.
+        self.vitals.is_degraded &= !self.vitals.health.is_healthy();
         if self.vitals.is_degraded {
             self.note_degraded(true);
         }
