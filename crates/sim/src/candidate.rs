@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::Request;
 use leasehold_election::{
-    Change, Config, Delivery, Effect, Effects, Elector, Input, Limits, Operation, Reading, RequestId, State,
-    StopReason, WatchId,
+    Change, Config, Delivery, Effect, Effects, Elector, Health, Input, Limits, Operation, Reading, RequestId,
+    State, StopReason, WatchId,
 };
 use serde::Serialize;
 
@@ -24,6 +24,10 @@ pub(crate) enum Happening {
     WatchLine(u64, Vec<u8>),
     WatchEnded(u64, Option<Delivery>),
     WorkEnded,
+    /// What a check of the health found.
+    Health(Health),
+    /// When the work last gave a sign of life.
+    Heartbeat(Reading),
     StepDown,
     Stop,
 }
@@ -46,6 +50,8 @@ pub(crate) enum Act {
     StopWork {
         planned: bool,
         duplicate: bool,
+        /// For want of health, of the candidate or of its work.
+        fails: bool,
     },
     KillWork,
     /// It begins to give the lease back, be it by a read.
@@ -164,6 +170,8 @@ impl Ours {
             Happening::WatchLine(id, line) => Input::WatchLine(*self.watches.get(&id)?, line),
             Happening::WatchEnded(id, delivery) => Input::WatchEnded(*self.watches.get(&id)?, delivery),
             Happening::WorkEnded => Input::WorkEnded,
+            Happening::Health(health) => Input::Health(health),
+            Happening::Heartbeat(at) => Input::Heartbeat(at),
             Happening::StepDown => Input::StepDown,
             Happening::Stop => Input::Stop,
         })
@@ -192,9 +200,11 @@ impl Ours {
                 Act::CloseWatch(number)
             }
             Effect::StartWork { token, .. } => Act::StartWork { token: token.get() },
-            Effect::StopWork(reason) => {
-                Act::StopWork { planned: reason.is_planned(), duplicate: reason == StopReason::Duplicate }
-            }
+            Effect::StopWork(reason) => Act::StopWork {
+                planned: reason.is_planned(),
+                duplicate: reason == StopReason::Duplicate,
+                fails: matches!(reason, StopReason::Unhealthy { .. } | StopReason::NoHeartbeat { .. }),
+            },
             Effect::KillWork(_) => Act::KillWork,
             Effect::Tell(Change::Started { .. }) => Act::Told(Told::Started),
             Effect::Tell(Change::Stopping { .. }) => Act::Told(Told::Stopping),

@@ -142,12 +142,7 @@ impl Clocks {
         if self.seen(sight, now).elapsed_for_leading(from) >= lead_for {
             return Some(now);
         }
-        let reach = |reading: u64, start: u64, rate: u64| {
-            let needed = (reading + nanos(lead_for)).saturating_sub(start);
-            self.crossing(needed, rate)
-        };
-        let raw = reach(nanos(from.raw), self.raw, self.raw_rate());
-        let boottime = reach(nanos(from.boottime), self.boottime, self.boottime_rate());
+        let [raw, boottime] = self.when_reached(from, lead_for);
         let wall_target = from.realtime.as_nanosecond() + i128::from(nanos(lead_for));
         let wall_needed = u64::try_from(wall_target - i128::from(self.wall)).unwrap_or(0);
         let wall = self.crossing(wall_needed, self.boottime_rate());
@@ -157,6 +152,36 @@ impl Clocks {
             ClockSight::WallOnly => wall,
         };
         first.map(|at| at.max(now))
+    }
+
+    /// The first true instant at which `time` has passed since `from` for what is stopped, by RAW or by BOOTTIME.
+    pub(crate) fn when_stopped(
+        &self,
+        sight: ClockSight,
+        from: &Reading,
+        time: Duration,
+        now: Nanos,
+    ) -> Option<Nanos> {
+        if self.seen(sight, now).elapsed_for_stopping(from) >= time {
+            return Some(now);
+        }
+        let [raw, boottime] = self.when_reached(from, time);
+        let first = match sight {
+            ClockSight::All => raw.into_iter().chain(boottime).min(),
+            ClockSight::RawOnly => raw,
+            ClockSight::WallOnly => boottime,
+        };
+        first.map(|at| at.max(now))
+    }
+
+    /// When RAW and BOOTTIME have each advanced by `time` since `from`.
+    fn when_reached(&self, from: &Reading, time: Duration) -> [Option<Nanos>; 2] {
+        let reach = |reading: u64, start: u64, rate: u64| {
+            let needed = (reading + nanos(time)).saturating_sub(start);
+            self.crossing(needed, rate)
+        };
+        let raw = reach(nanos(from.raw), self.raw, self.raw_rate());
+        [raw, reach(nanos(from.boottime), self.boottime, self.boottime_rate())]
     }
 
     fn crossing(&self, needed: u64, rate: u64) -> Option<Nanos> {

@@ -147,6 +147,10 @@ faults! {
     DriverStarved, Process, true, "The election's thread is starved while the work runs on.";
     WorkEnds, Process, true, "The work ends by itself, or panics.";
     StubbornWork, Process, true, "The work of the next terms does not stop when asked.";
+    HungWork, Process, true, "The work hangs for up to five minutes: it gives no sign of life and does not stop.";
+    UnhealthyLeader, Process, true, "A candidate, mostly the leader, is unhealthy for up to five minutes.";
+    FlappingHealth, Process, true, "The health of a candidate comes and goes every few seconds.";
+    EverybodyUnhealthy, Process, true, "All candidates are unhealthy, each for up to five minutes.";
     SlowWrites, Process, true, "Writes of the work take up to a minute to arrive.";
     Suspend, Machine, true, "The machine is suspended: RAW stands still, BOOTTIME does not.";
     Reboot, Machine, true, "The machine restarts: its clocks begin anew.";

@@ -71,6 +71,10 @@ pub(crate) struct CandidatePlan {
     /// Another election on the same Lease; `None` for ours.
     pub(crate) peer: Option<ControlKind>,
     pub(crate) work: WorkPlan,
+    pub(crate) heartbeat_deadline: Option<Duration>,
+    pub(crate) lead_unhealthy_after: Option<Duration>,
+    /// At its start it is not known yet whether it is healthy.
+    pub(crate) checks_first: bool,
 }
 
 /// How the work of a candidate behaves.
@@ -112,6 +116,8 @@ pub struct Settings {
     pub broken_permille: u64,
     /// Whether everything is judged although the contract is broken.
     pub strict: bool,
+    /// Of a thousand candidates, how many care for their health and that of their work.
+    pub caring_permille: u64,
     /// Of a thousand worlds, in how many two candidates are configured with one identity.
     pub twins_permille: u64,
     /// Other elections on the same Lease.
@@ -198,6 +204,7 @@ impl Default for Settings {
             mixed_timings: true,
             broken_permille: 250,
             strict: false,
+            caring_permille: 700,
             twins_permille: 50,
             mixed: Mixed::default(),
             script: Vec::new(),
@@ -250,6 +257,9 @@ impl Plan {
             candidates
                 .extend((0..peers).map(|_| CandidatePlan::draw_peer(&mut apart, &settings.mixed, error)));
         }
+        let mut care = Chance::new(seed ^ 0x0c4a_12e5);
+        let candidates =
+            candidates.into_iter().map(|candidate| candidate.with_care(&mut care, settings)).collect();
         let judged = match (keeps || settings.strict, mixed) {
             (false, _) => Class::C,
             (true, true) => Class::B,
@@ -352,6 +362,28 @@ impl CandidatePlan {
                 stops_within: if chance.happens(700) { budget / 2 } else { budget * 3 },
                 stubborn_permille: if chance.happens(150) { 200 } else { 0 },
             },
+            heartbeat_deadline: None,
+            lead_unhealthy_after: None,
+            checks_first: false,
+        }
+    }
+
+    /// How it cares for its health. Its work gives a sign of life every five seconds at least, and is silent no longer while a
+    /// fault lasts that a leader has to live through.
+    fn with_care(self, chance: &mut Chance, settings: &Settings) -> Self {
+        let seconds = Duration::from_secs;
+        let cares = chance.happens(settings.caring_permille);
+        let waits_for_signs = chance.happens(700).then(|| chance.within(seconds(15), seconds(60)));
+        let leads_in_need = chance.happens(600).then(|| chance.pick(&[seconds(5), seconds(20), seconds(60)]));
+        let checks_first = chance.happens(400);
+        if !cares {
+            return self;
+        }
+        Self {
+            heartbeat_deadline: waits_for_signs,
+            lead_unhealthy_after: leads_in_need,
+            checks_first,
+            ..self
         }
     }
 

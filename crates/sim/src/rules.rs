@@ -42,6 +42,15 @@ pub const RULES: &[(&str, &str)] = &[
     ),
     ("L5", "nobody takes its own renewal for that of another with its identity"),
     (
+        "H1",
+        "who was told that it is unhealthy does not campaign, unless nobody has held the lease for as long as was chosen",
+    ),
+    (
+        "H2",
+        "a leader that is told that it is unhealthy leads no more after that input, unless it leads rather than nobody",
+    ),
+    ("H3", "a leader whose work gave no sign of life within its deadline leads no more at its next step"),
+    (
         "B1",
         "two leaders at once, of whom one is ours, are explained by a fault that another election has \
          shown, and by none of ours",

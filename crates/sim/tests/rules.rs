@@ -83,7 +83,7 @@ fn a_leader_beside_another_answers_from_memory_what_is_no_longer_there() {
 /// The faults of ways, servers, watches and processes that last, or strike once, and after which all is as before.
 fn short_faults() -> Vec<FaultKind> {
     use FaultKind as F;
-    // A release, the end of a process and a store that went back end terms, as they must.
+    // A release, the end of a process, ill health and a store that went back end terms, as they must.
     let ends_terms = [
         F::StoreRestored,
         F::Killed,
@@ -91,6 +91,10 @@ fn short_faults() -> Vec<FaultKind> {
         F::StoppedGracefully,
         F::StepDown,
         F::WorkEnds,
+        F::HungWork,
+        F::UnhealthyLeader,
+        F::FlappingHealth,
+        F::EverybodyUnhealthy,
         F::Reboot,
         F::WallForward,
         F::WallTo1970,

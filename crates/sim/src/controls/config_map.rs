@@ -106,7 +106,7 @@ impl ConfigMapLock {
         if lost {
             self.held_since = None;
             self.acts.extend([
-                Act::StopWork { planned: false, duplicate: false },
+                Act::StopWork { planned: false, duplicate: false, fails: false },
                 Act::Told(Told::Stopping),
                 Act::Told(Told::Stopped),
             ]);

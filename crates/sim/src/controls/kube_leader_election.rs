@@ -110,7 +110,7 @@ impl KubeLeaderElection {
     fn follow(&mut self) {
         if std::mem::replace(&mut self.leads, false) {
             self.acts.extend([
-                Act::StopWork { planned: false, duplicate: false },
+                Act::StopWork { planned: false, duplicate: false, fails: false },
                 Act::Told(Told::Stopping),
                 Act::Told(Told::Stopped),
             ]);
@@ -189,7 +189,9 @@ impl Candidate for KubeLeaderElection {
             | Happening::Wake
             | Happening::WatchOpened(_)
             | Happening::WatchLine(..)
-            | Happening::WatchEnded(..) => {}
+            | Happening::WatchEnded(..)
+            | Happening::Health(_)
+            | Happening::Heartbeat(_) => {}
         }
         let waits = self.flight.is_none() && !self.over;
         if waits && self.stopping {

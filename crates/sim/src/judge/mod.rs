@@ -33,7 +33,10 @@ pub(crate) fn violations(plan: &Plan, log: &Log, report: &Report) -> Vec<Violati
         Class::A => found.extend(where_the_contract_is_kept(plan, log, report)),
         Class::B => {
             found.retain(|violation| {
-                matches!(violation.rule, "S3" | "S4" | "S6" | "S7" | "S9" | "S10" | "S11")
+                matches!(
+                    violation.rule,
+                    "S3" | "S4" | "S6" | "S7" | "S9" | "S10" | "S11" | "H1" | "H2" | "H3"
+                )
             });
             found.extend(mixed::violations(plan, log));
         }

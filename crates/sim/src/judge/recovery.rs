@@ -12,12 +12,13 @@ use crate::world::{Healed, Log, TermLog, Violation};
 
 /// L1: when all faults have ended, a leader appears within D + 2 s (DESIGN 8).
 ///
-/// D is the longest lease duration, stored or configured. Three things add to it, each with its reason:
+/// D is the longest lease duration, stored or configured. Four things add to it, each with its reason:
 /// - A standby counts D from when it is *shown* a record that has changed. What changed while it was cut off, or by a write
 ///   that was on its way when the faults ended, is counted from there; a standby looks at the latest when the longest pause
 ///   of an outage is over.
 /// - A planned stop that had begun keeps the lease until its work has ended, or its stop timeout.
 /// - A record that is not ours is left alone for the peers' grace, too.
+/// - After terms that ended for want of health all candidates may rest.
 pub(crate) fn l1_a_leader_appears(plan: &Plan, log: &Log) -> Vec<Violation> {
     let Some(healed) = healed(plan, log) else { return Vec::new() };
     let allowed = allowed_until(plan, log, healed);
@@ -75,7 +76,7 @@ fn allowed_until(plan: &Plan, log: &Log, healed: &Healed) -> Nanos {
     let longest = longest_duration(plan, healed);
     let ours = healed.lease.as_ref().is_none_or(|lease| lease.marked || lease.holder.is_empty());
     let grace = if ours { Duration::ZERO } else { longest / 2 };
-    let wait = longest + grace + healed.stop_timeout + Duration::from_secs(2);
+    let wait = longest + grace + healed.stop_timeout + healed.rest + Duration::from_secs(2);
     after(counted_from(plan, log, healed), wait)
 }
 
@@ -107,7 +108,8 @@ mod tests {
     use super::*;
 
     fn healed_log() -> Log {
-        let healed = Healed { at: at(3_000), lease: None, stop_timeout: Duration::ZERO };
+        let healed =
+            Healed { at: at(3_000), lease: None, stop_timeout: Duration::ZERO, rest: Duration::ZERO };
         Log { healed: Some(healed), terms: vec![term(0, 5, 10, 20)], ..log() }
     }
 

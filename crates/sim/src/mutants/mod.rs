@@ -3,6 +3,7 @@
 //! Each mutant has settings in which its rule matters often, so that it is caught within few worlds. The shipped elector
 //! breaks nothing in the same worlds, which a test shows: so it is the missing rule that is caught, and nothing else.
 
+mod health;
 mod lease;
 mod liveness;
 mod records;
@@ -136,6 +137,14 @@ mutants! {
         "L3", [StepDown StoppedGracefully], liveness::ReleaseUnheard;
     RetriesAtOnce, "A request that failed is sent again at once.",
         "L4", [ResetBefore InternalError], liveness::RetriesAtOnce::default();
+    UnhealthyCampaigns, "An unhealthy candidate stops leading, and campaigns on.",
+        "H1", [UnhealthyLeader StepDown], health::UnhealthyCampaigns;
+    UnhealthyLeads, "A leader that becomes unhealthy leads on.",
+        "H2", [UnhealthyLeader], health::UnhealthyLeads;
+    HeartbeatIgnored, "Work that gives no sign of life leads on.",
+        "H3", [HungWork], health::HeartbeatIgnored;
+    DegradedAtOnce, "An unhealthy candidate leads as soon as it may acquire, and not when nobody did for long enough.",
+        "H1", [EverybodyUnhealthy Killed], health::DegradedAtOnce;
 }
 
 impl MutantKind {
@@ -149,6 +158,12 @@ impl MutantKind {
             }
             Self::ClearedIsReleased => return cleared(),
             Self::FirstFailureEndsTerm => settings.single_fault = true,
+            Self::UnhealthyCampaigns
+            | Self::UnhealthyLeads
+            | Self::HeartbeatIgnored
+            | Self::DegradedAtOnce => {
+                settings.caring_permille = 1_000;
+            }
             // These faults break the contract.
             Self::MissingIsFree | Self::RestoreIgnored => settings.strict = false,
             Self::StoredDurationIgnored => {
@@ -188,6 +203,7 @@ pub(crate) fn directed(faults: Vec<F>) -> Settings {
         timings: vec![tight(6, 10_000), tight(15, 10_000)],
         mixed_timings: false,
         broken_permille: 1_000,
+        caring_permille: 0,
         strict: true,
         mixed: Mixed::none(),
         faults,

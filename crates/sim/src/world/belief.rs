@@ -39,6 +39,10 @@ impl World {
         let lead_for = term.limits.lead_for.unwrap_or_default();
         let sight = self.processes[process].candidate.sight();
         let ends = clocks.when_led(sight, &term.from, lead_for, self.now).unwrap_or(NEVER);
+        let deadline = self.heartbeat_deadline(process);
+        let silent =
+            deadline.and_then(|deadline| clocks.when_stopped(sight, &term.pulse, deadline, self.now));
+        let ends = ends.min(silent.unwrap_or(NEVER));
         if let Some(term) = &mut self.processes[process].term {
             // What has ended already has ended when it did.
             term.ends = if ends <= self.now { term.ends.min(self.now) } else { ends };
@@ -60,7 +64,9 @@ impl World {
         if term.over {
             return false;
         }
-        let leads = now.elapsed_for_leading(&term.from) < term.limits.lead_for.unwrap_or_default();
+        let silent_for = now.elapsed_for_stopping(&term.pulse);
+        let alive = self.heartbeat_deadline(process).is_none_or(|deadline| silent_for < deadline);
+        let leads = alive && now.elapsed_for_leading(&term.from) < term.limits.lead_for.unwrap_or_default();
         if !leads {
             self.end_belief(process);
             self.processes[process].found_over = true;

@@ -1,5 +1,6 @@
 //! Rules that are seen broken at the very moment.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use leasehold_election::{Delivery, Limits, Operation};
@@ -7,7 +8,7 @@ use leasehold_election::{Delivery, Limits, Operation};
 use leasehold_history::Nanos;
 
 use super::World;
-use super::log::{Applied, Sent};
+use super::log::{Applied, Lease, Sent};
 use super::shown::Reader;
 use crate::candidate::{Happening, Told};
 use crate::clocks::{after, nanos};
@@ -178,6 +179,7 @@ impl World {
             self.log.shown.push((self.now, version));
         }
         running.missing_since = if sight.missing { running.missing_since.or(Some(self.now)) } else { None };
+        self.note_holder(process, sight);
     }
 
     /// S7: whoever creates the Lease has known for its own lease duration that there is none. That another Lease may have
@@ -235,9 +237,15 @@ pub(super) struct Sight {
     pub(super) answers: Option<u64>,
     /// Of the Lease, or of its deletion; a 404 shows none.
     version: Option<u64>,
+    lease: Option<Rc<Lease>>,
 }
 
 impl Sight {
+    /// The Lease that it shows.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_deref()
+    }
+
     fn of(reader: &mut Reader, happening: &Happening) -> Option<Self> {
         match happening {
             Happening::WatchLine(_, line) => {
@@ -245,15 +253,21 @@ impl Sight {
                 let missing = line.kind == "DELETED";
                 let tells = missing || matches!(line.kind.as_str(), "ADDED" | "MODIFIED");
                 let lease = line.lease.as_ref().filter(|_| tells)?;
-                Some(Self { missing, answers: None, version: Some(lease.version) })
+                let shown = (!missing).then(|| Rc::clone(lease));
+                Some(Self { missing, answers: None, version: Some(lease.version), lease: shown })
             }
             Happening::Answer(id, Delivery::Response(response)) => match response.status().as_u16() {
                 404 if String::from_utf8_lossy(response.body()).contains(r#""kind":"leases""#) => {
-                    Some(Self { missing: true, answers: Some(*id), version: None })
+                    Some(Self { missing: true, answers: Some(*id), version: None, lease: None })
                 }
                 200 | 201 => {
                     let lease = reader.body(response.body())?;
-                    Some(Self { missing: false, answers: Some(*id), version: Some(lease.version) })
+                    Some(Self {
+                        missing: false,
+                        answers: Some(*id),
+                        version: Some(lease.version),
+                        lease: Some(lease),
+                    })
                 }
                 _ => None,
             },

@@ -36,6 +36,7 @@ impl World {
             let rested = self.log.works.iter().rev().find(|work| work.process == process);
             let rested = rested.is_none_or(|work| after(work.end, back_off) <= self.now);
             runs && rested
+                && running.care.is_fit(self.now)
                 && !asked
                 && running.work.is_none()
                 && running.flights.is_empty()

@@ -243,6 +243,10 @@ impl World {
             self.count_now(kind, machine);
             return self.harden_work(machine);
         }
+        if kind == FaultKind::HungWork {
+            self.count_now(kind, machine);
+            return self.hang_work(machine);
+        }
         // These are about leaders most of the time.
         let leader = (0..self.processes.len()).find(|&process| self.processes[process].leads_at(self.now));
         let own = self.machines[machine].process;
@@ -254,6 +258,9 @@ impl World {
             FaultKind::Killed | FaultKind::KilledAtAcquire => self.end_process(process, "is killed"),
             FaultKind::StoppedGracefully => self.command(process, Happening::Stop),
             FaultKind::StepDown => self.command(process, Happening::StepDown),
+            FaultKind::UnhealthyLeader | FaultKind::FlappingHealth | FaultKind::EverybodyUnhealthy => {
+                self.strike_health(kind, self.processes[process].machine);
+            }
             FaultKind::Frozen => {
                 let lasts = self.chance.spread(Duration::from_millis(100), Duration::from_secs(600));
                 let lasts = self.plan.lasting(lasts);
@@ -302,12 +309,15 @@ impl World {
                 self.queue.plan(now, Event::StartProcess(machine));
             }
         }
+        self.heal_health();
+        let rest = self.all_rest_for();
         let stopping = self.processes.iter().filter(|process| process.alive && process.stopping);
         let stop_timeout = stopping.map(|process| self.plan.candidates[process.machine].stop_timeout).max();
         let standbys = (0..self.processes.len()).filter(|&process| self.is_standby(process));
         self.log.shown = standbys.map(|process| (now, self.processes[process].newest_sight)).collect();
         let lease = self.servers.lease.clone();
-        self.log.healed = Some(Healed { at: now, lease, stop_timeout: stop_timeout.unwrap_or_default() });
+        self.log.healed =
+            Some(Healed { at: now, lease, stop_timeout: stop_timeout.unwrap_or_default(), rest });
     }
 
     /// The faults of the way and of the servers that strike this request of a process.

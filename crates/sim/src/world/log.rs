@@ -58,6 +58,8 @@ pub(crate) struct Healed {
     pub(crate) lease: Option<Lease>,
     /// A leader was stopping as planned, and its work may take this long.
     pub(crate) stop_timeout: Duration,
+    /// All candidates rest for so long, each after a term that ended for want of health.
+    pub(crate) rest: Duration,
 }
 
 /// Something that a leader was shown, or sent, by which it leads no more.

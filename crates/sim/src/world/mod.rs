@@ -9,6 +9,7 @@ mod belief;
 mod checks;
 mod edits;
 mod hand_over;
+mod health;
 mod inject;
 mod log;
 mod machine;
@@ -55,6 +56,12 @@ enum Event {
     WorkEnds(usize, u64),
     /// Work that was asked to stop has done so.
     WorkStops(usize, u64),
+    /// Work that hung goes on.
+    WorkGoesOn(usize, u64),
+    /// The first check of a process's health was answered.
+    Checked(usize),
+    /// A machine is healthy, or not, from now on.
+    Health(usize, bool),
     Register(register::Reached),
     Arrive {
         flight: u64,
@@ -92,6 +99,9 @@ struct Machine {
     incarnations: u64,
     /// The next terms' work does not stop when asked.
     stubborn_terms: u64,
+    /// The next terms' work hangs for a while.
+    hanging_terms: u64,
+    healthy: bool,
 }
 
 pub(crate) struct World {
@@ -197,6 +207,9 @@ impl World {
             Event::Act(process, term) => self.act(process, term),
             Event::WorkEnds(process, term) => self.end_work(process, term),
             Event::WorkStops(process, term) => self.finish_stop(process, term),
+            Event::WorkGoesOn(process, term) => self.go_on(process, term),
+            Event::Checked(process) => self.tell_health(process),
+            Event::Health(machine, healthy) => self.set_health(machine, healthy),
             Event::Register(reached) => self.reach_register(&reached),
             Event::Arrive { flight, again } => self.arrive(flight, again),
             Event::Answer { flight } => self.answer(flight),
@@ -238,6 +251,7 @@ impl World {
         self.machines[machine].incarnations += 1;
         self.log.processes.push(log);
         self.trace.note(self.now, process, "starts", machine as u64);
+        self.begin_health(process);
         self.step(process, crate::candidate::Happening::Start);
     }
 
@@ -273,6 +287,8 @@ impl Machine {
             server: 0,
             incarnations: 0,
             stubborn_terms: 0,
+            hanging_terms: 0,
+            healthy: true,
         }
     }
 }
@@ -297,6 +313,8 @@ impl CandidatePlan {
             peers: self.peers,
             priority: self.priority,
             mode: self.mode,
+            heartbeat_deadline: self.heartbeat_deadline,
+            lead_unhealthy_after: self.lead_unhealthy_after,
             ..Config::new(lease, identity, self.timing.clone())
         }
     }

@@ -7,6 +7,7 @@ use leasehold_election::{Limits, Operation, Reading};
 use leasehold_history::Nanos;
 
 use super::checks::Quiet;
+use super::health::Care;
 use super::log::{Sign, SignKind, TermLog, Violation};
 use super::work::Work;
 use super::{Event, NEVER, WAKE_LATE, World};
@@ -50,6 +51,7 @@ pub(super) struct Process {
     pub(super) asking: Option<(u64, Operation)>,
     /// Until when the server wants no requests, and what it had asked for.
     pub(super) quiet: Option<Quiet>,
+    pub(super) care: Care,
 }
 
 /// The present term, as the process publishes it to its work.
@@ -59,6 +61,8 @@ pub(super) struct Term {
     pub(super) from: Reading,
     pub(super) limits: Limits,
     pub(super) over: bool,
+    /// When the work last gave a sign of life.
+    pub(super) pulse: Reading,
     /// True time at which a check would first say no.
     pub(super) ends: Nanos,
     pub(super) log: usize,
@@ -93,6 +97,7 @@ impl Process {
             missing_since: None,
             asking: None,
             quiet: None,
+            care: Care::new(),
         }
     }
 
@@ -166,6 +171,7 @@ impl World {
     }
 
     fn turn(&mut self, process: usize, happening: Happening) {
+        self.hand_over_pulse(process);
         let found_over = self.processes[process].term.as_ref().is_some_and(|term| term.over);
         let says_leader = self.step(process, happening);
         if found_over && says_leader {
@@ -186,6 +192,7 @@ impl World {
         if foreign {
             self.note_sign(process, SignKind::OtherHolder);
         }
+        self.note_health(process, &happening);
         let now = self.reading(process);
         let chance = self.chance.number();
         let Turn { acts, wake_after, limits, says_leader } =
@@ -214,6 +221,7 @@ impl World {
         // A fault that what was just sent has met may have led to another call, whose limits are newer.
         if !self.is_peer(process) && self.processes[process].calls == call {
             self.check_step(process, limits, says_leader, foreign);
+            self.check_care(process, limits);
         }
         let kill_in = if kill { Some(Duration::ZERO) } else { limits.kill_in };
         let has_work = self.processes[process].work.is_some();
@@ -236,6 +244,11 @@ impl World {
             Act::Send { id, request, fresh, operation } => {
                 if !self.is_peer(process) {
                     self.check_quiet(process, operation);
+                    match operation {
+                        Operation::Acquire => self.check_fitness(process),
+                        Operation::Release => self.note_given_back(process),
+                        Operation::Read | Operation::Watch | Operation::Renew => {}
+                    }
                 }
                 self.processes[process].asking = Some((id, operation));
                 self.send(process, id, request, fresh, operation);
@@ -256,11 +269,12 @@ impl World {
                 }
             }
             Act::StartWork { token } => self.start_term(process, token, now, limits),
-            Act::StopWork { planned, duplicate } => {
+            Act::StopWork { planned, duplicate, fails } => {
                 if duplicate {
                     self.check_duplicate(process);
                 }
                 self.processes[process].stopping = planned;
+                self.note_failing(process, fails);
                 self.end_belief(process);
                 self.stop_work(process);
             }
@@ -282,6 +296,7 @@ impl World {
             self.processes[process].stopping = false;
             self.end_belief(process);
             self.processes[process].term = None;
+            self.note_rest(process);
         }
     }
 
@@ -291,8 +306,10 @@ impl World {
         let log = self.log.terms.len();
         self.log.terms.push(TermLog { process, token, begin: self.now, end: self.now });
         let over = limits.lead_for.is_none();
-        self.processes[process].term = Some(Term { token, from, limits, over, ends: self.now, log });
+        self.processes[process].term =
+            Some(Term { token, from, limits, over, pulse: from, ends: self.now, log });
         self.processes[process].stopping = false;
+        self.excuse(process);
         self.renew_belief(process);
         self.start_work(process, token);
     }

@@ -19,8 +19,10 @@ pub(super) struct Work {
     pub(super) log: usize,
     /// Names this work among all, so that what was planned for another does not touch it.
     pub(super) number: u64,
-    asked_to_stop: bool,
+    pub(super) asked_to_stop: bool,
     stubborn: bool,
+    /// It neither acts nor ends, and gives no sign of life.
+    pub(super) hangs: bool,
     pub(super) memory: Memory,
 }
 
@@ -39,10 +41,14 @@ impl World {
             let terms = &mut self.machines[machine].stubborn_terms;
             *terms = terms.saturating_sub(1);
         }
+        let hanging = &mut self.machines[machine].hanging_terms;
+        let hangs = *hanging > 0;
+        *hanging = hanging.saturating_sub(1);
         let number = log as u64;
         let memory = Memory::default();
         self.processes[process].work =
-            Some(Work { token, log, number, asked_to_stop: false, stubborn, memory });
+            Some(Work { token, log, number, asked_to_stop: false, stubborn, hangs, memory });
+        self.plan_going_on(process);
         self.load_register(process);
         self.plan_act(process, number);
     }
@@ -70,8 +76,12 @@ impl World {
         }
         let Some(work) = &self.processes[process].work else { return };
         let (stubborn, asked) = (work.stubborn, work.asked_to_stop);
+        if work.hangs {
+            return self.plan_act(process, number);
+        }
         let leads = self.check(process);
         if leads {
+            self.give_sign_of_life(process);
             self.recall_register(process);
         }
         // Work that ignores everything goes on to write, which is what the gate is for.
@@ -113,7 +123,7 @@ impl World {
         }
         if self.processes[process].frozen_since.is_some() {
             self.processes[process].deferred.push(Event::WorkStops(process, number));
-        } else if self.processes[process].work.as_ref().is_some_and(|work| !work.stubborn) {
+        } else if self.processes[process].work.as_ref().is_some_and(|work| !work.stubborn && !work.hangs) {
             self.end_work(process, number);
         }
     }

@@ -304,7 +304,10 @@ impl ClientGo {
     }
 
     fn tell_work(&mut self) {
-        self.acts.extend([Act::StopWork { planned: true, duplicate: false }, Act::Told(Told::Stopping)]);
+        self.acts.extend([
+            Act::StopWork { planned: true, duplicate: false, fails: false },
+            Act::Told(Told::Stopping),
+        ]);
     }
 
     fn release(&mut self, cancelled: bool) {
@@ -376,7 +379,9 @@ impl Candidate for ClientGo {
             | Happening::Wake
             | Happening::WatchOpened(_)
             | Happening::WatchLine(..)
-            | Happening::WatchEnded(..) => {}
+            | Happening::WatchEnded(..)
+            | Happening::Health(_)
+            | Happening::Heartbeat(_) => {}
         }
         self.look();
         let leads = self.leads();
