@@ -36,6 +36,9 @@ pub struct Config {
     /// How long nobody holds the lease, as far as this candidate sees, before it leads although it is unhealthy. Default:
     /// never. Below a second it would win races against healthy candidates.
     pub lead_unhealthy_after: Option<Duration>,
+    /// Whether to take over at once on the kubelet's report that the holder's process has ended (default), for which the
+    /// holder's Pod is watched. Without the right to do so, the lease expires as ever.
+    pub evidence: bool,
 }
 
 impl Config {
@@ -53,6 +56,7 @@ impl Config {
             mode: Mode::Library,
             heartbeat_deadline: None,
             lead_unhealthy_after: None,
+            evidence: true,
         }
     }
 
@@ -78,7 +82,7 @@ impl LeaseName {
         if namespace.len() > 63 || !is_dns_label(namespace) {
             return Err(LeaseNameError::Namespace { namespace: namespace.to_owned() });
         }
-        if name.len() > 253 || !name.split('.').all(is_dns_label) {
+        if !is_dns_name(name) {
             return Err(LeaseNameError::Name { name: name.to_owned() });
         }
         Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
@@ -202,6 +206,11 @@ impl fmt::Display for Mode {
 pub struct UnknownWord {
     word: String,
     known: &'static str,
+}
+
+/// A DNS subdomain, as most objects of Kubernetes are named (RFC 1123).
+pub(crate) fn is_dns_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
 }
 
 fn is_dns_label(text: &str) -> bool {

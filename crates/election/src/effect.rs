@@ -307,6 +307,26 @@ pub enum Note {
         /// What is wrong with it.
         reason: String,
     },
+    /// The watch of the holder's Pod speaks, or no longer does; the lease expires as ever without it.
+    PodWatch {
+        /// Whether it is open.
+        up: bool,
+        /// Why it ended, unless that is as usual.
+        refusal: Option<Refusal>,
+    },
+    /// Take-overs by evidence are not possible for now, as is told once. It is tried again rarely.
+    EvidenceOff {
+        /// What was refused: the watch of the Pod, or an acquisition before the lease had expired.
+        operation: Operation,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The term that begins was acquired before its lease had expired, since the kubelet has reported that this holder's
+    /// process has ended.
+    TakenOverByEvidence {
+        /// The identity of the former holder.
+        holder: String,
+    },
 }
 
 /// Why a candidate ended without having been asked to.

@@ -22,8 +22,7 @@ impl Secret {
 
     /// The first 16 hex digits of the secret's SHA-256.
     pub fn nonce(&self) -> Nonce {
-        let digest = Sha256::digest(self.0.as_bytes());
-        Nonce(hexadecimal(&digest[..8]))
+        Nonce::of_secret(&self.0)
     }
 }
 
@@ -42,6 +41,12 @@ impl Nonce {
     pub fn parse(text: &str) -> Option<Self> {
         let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         (text.len() == 16 && text.bytes().all(hex)).then(|| Self(text.to_owned()))
+    }
+
+    /// The nonce of whoever reveals this secret.
+    pub(crate) fn of_secret(revealed: &str) -> Self {
+        let digest = Sha256::digest(revealed.as_bytes());
+        Self(hexadecimal(&digest[..8]))
     }
 
     /// The nonce at the end of `<name>_<nonce>`, and what comes before it.

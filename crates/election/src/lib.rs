@@ -13,6 +13,7 @@ mod clocks;
 mod config;
 mod effect;
 mod elector;
+mod evidence;
 mod fencing;
 mod health;
 mod identity;

@@ -90,6 +90,14 @@ impl Requests {
         request(Method::GET, uri(path), None, Vec::new())
     }
 
+    /// A watch of one Pod in the namespace of the Lease, which begins with what is there.
+    pub(crate) fn watch_pod(&self, pod: &str) -> Request<Vec<u8>> {
+        let namespace = self.lease.namespace();
+        let path =
+            format!("/api/v1/namespaces/{namespace}/pods?watch=true&fieldSelector=metadata.name%3D{pod}");
+        request(Method::GET, uri(path), None, Vec::new())
+    }
+
     /// Acquires the lease as last seen.
     pub(crate) fn acquire(&self, seen: &Record, new: &Acquisition) -> Request<Vec<u8>> {
         let mut steps = vec![

@@ -42,7 +42,8 @@ pub(crate) struct Driver {
     stop_reason: Option<StopReason>,
     kill_now: bool,
     requests: BTreeMap<RequestId, AbortHandle>,
-    watch: Option<(WatchId, AbortHandle)>,
+    /// Each with whether it is that of the Lease.
+    watches: BTreeMap<WatchId, (AbortHandle, bool)>,
     events: mpsc::UnboundedSender<Input>,
     last_error: Option<String>,
     /// What a person must look into, until leadership changes.
@@ -77,7 +78,7 @@ impl Driver {
             stop_reason: None,
             kill_now: false,
             requests: BTreeMap::new(),
-            watch: None,
+            watches: BTreeMap::new(),
             events,
             last_error: None,
             trouble: None,
@@ -190,7 +191,7 @@ impl Driver {
             }
             Effect::OpenWatch(id, request) => self.open_watch(id, request),
             Effect::CloseWatch(id) => {
-                if let Some((_, watch)) = self.watch.take_if(|(open, _)| *open == id) {
+                if let Some((watch, _)) = self.watches.remove(&id) {
                     watch.abort();
                 }
             }
@@ -245,6 +246,7 @@ impl Driver {
     fn open_watch(&mut self, id: WatchId, request: http::Request<Vec<u8>>) {
         let client = self.transport.client(false);
         let events = self.events.clone();
+        let of_lease = request.uri().path().ends_with("/leases");
         let task = tokio::spawn(async move {
             // As in `send`.
             let ended = transport::watch(client, request, |item| {
@@ -256,7 +258,7 @@ impl Driver {
             .await;
             let _ = events.send(Input::WatchEnded(id, ended));
         });
-        self.watch = Some((id, task.abort_handle()));
+        self.watches.insert(id, (task.abort_handle(), of_lease));
     }
 
     fn note_arrival(&mut self, input: &Input) {
@@ -267,7 +269,10 @@ impl Driver {
                     self.last_update = Some(self.machine.now().realtime);
                 }
             }
-            Input::WatchLine(..) => self.last_update = Some(self.machine.now().realtime),
+            Input::WatchEnded(id, _) => drop(self.watches.remove(id)),
+            Input::WatchLine(id, _) if self.watches.get(id).is_some_and(|(_, of_lease)| *of_lease) => {
+                self.last_update = Some(self.machine.now().realtime);
+            }
             _ => {}
         }
     }
@@ -302,11 +307,8 @@ impl Drop for Driver {
         if let Some(term) = &self.term {
             term.stop(self.stop_reason.take().unwrap_or(StopReason::Expired));
         }
-        for request in self.requests.values() {
+        for request in self.requests.values().chain(self.watches.values().map(|(watch, _)| watch)) {
             request.abort();
-        }
-        if let Some((_, watch)) = &self.watch {
-            watch.abort();
         }
         // The watchdog is shared with whoever runs the work: it stays armed as long as there is any.
         let status = Status { state: State::Unknown, holder: None, ..self.shared.status() };

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use leasehold_election::{Note, Operation, Reason, State};
+use leasehold_election::{Note, Operation, Reason, Refusal, State};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     transitions: Counter,
     requests: Family<RequestLabels, Counter>,
     watch_up: Gauge,
+    taken_over_by_evidence: Counter,
     state_seconds: Family<StateLabel, Counter<f64, AtomicU64>>,
     healthy: Gauge,
     health_checks: Family<HealthCheckResult, Counter>,
@@ -63,6 +64,7 @@ impl Metrics {
             transitions: Counter::default(),
             requests: Family::default(),
             watch_up: Gauge::default(),
+            taken_over_by_evidence: Counter::default(),
             state_seconds: Family::default(),
             healthy: Gauge::default(),
             health_checks: Family::default(),
@@ -114,6 +116,11 @@ impl Metrics {
             "1 while the watch of the Lease is open",
             self.watch_up.clone(),
         );
+        registry.register(
+            "leasehold_evidence_take_overs",
+            "Terms acquired before the lease had expired, on the kubelet's report that the holder's process has ended",
+            self.taken_over_by_evidence.clone(),
+        );
         registry.register("leasehold_state_seconds", "Time spent in each state", self.state_seconds.clone());
         registry.register(
             "leasehold_healthy",
@@ -155,13 +162,11 @@ impl Metrics {
             }
             Note::Watch { up, refusal } => {
                 self.watch_up.set((*up).into());
-                if let Some(refusal) = refusal {
-                    self.count_request("WATCH", refusal.code);
-                } else if *up {
-                    self.count_request("WATCH", 200);
-                }
+                self.count_watch(*up, refusal.as_ref());
             }
             Note::Health(health) => drop(self.healthy.set(health.is_healthy().into())),
+            Note::PodWatch { up, refusal } => self.count_watch(*up, refusal.as_ref()),
+            Note::TakenOverByEvidence { .. } => drop(self.taken_over_by_evidence.inc()),
             _ => {}
         }
     }
@@ -189,6 +194,14 @@ impl Metrics {
 
     fn renew_failure(&self, reason: Reason) -> RenewFailure {
         RenewFailure { name: self.name.name.clone(), reason: reason.as_str() }
+    }
+
+    fn count_watch(&self, up: bool, refusal: Option<&Refusal>) {
+        match refusal {
+            Some(refusal) => self.count_request("WATCH", refusal.code),
+            None if up => self.count_request("WATCH", 200),
+            None => {}
+        }
     }
 
     fn count_request(&self, verb: &'static str, code: u16) {

@@ -45,6 +45,7 @@ impl Elector {
             Lease::Missing | Lease::Unknown => (true, self.requests.create(&acquisition)),
         };
         self.campaign.paced_until = self.now.wait + self.config.timing.retry_period();
+        self.note_early(&acquisition);
         self.send(Purpose::Acquire { acquisition, creates }, request);
     }
 
@@ -79,6 +80,7 @@ impl Elector {
                 self.handle_lost_race(flight);
             }
             Answer::Refused(refusal) if refusal.reason == Reason::Missing => self.take_missing_answer(flight),
+            Answer::Refused(refusal) if self.is_refused_early(acquisition, &refusal) => {}
             Answer::Refused(refusal) => {
                 self.handle_read_failure(&refusal);
                 if self.may_mean_not_yet(&refusal) {
@@ -153,6 +155,7 @@ impl Elector {
             return self.note_namesake(record, sight);
         };
         self.campaign.attempts.clear();
+        let by_evidence = self.early_holder(&attempt.acquisition);
         let key = TermKey {
             uid: record.uid.clone(),
             holder: attempt.acquisition.holder,
@@ -169,8 +172,10 @@ impl Elector {
         }
         let behind = (went_back || known_behind) && !self.config.accept_restore;
         if self.gives_back() || self.finishing || behind || (late && attempt.creates) {
-            self.become_releasing(term, false);
-        } else if late {
+            return self.become_releasing(term, false);
+        }
+        self.note_taken_over(by_evidence);
+        if late {
             term.set_renew_at(self.now.kill);
             self.phase = Phase::Confirming(term);
         } else {

@@ -55,6 +55,7 @@ impl Elector {
     pub(super) fn become_finished(&mut self, result: Result<(), Failure>) {
         self.abandon();
         self.close_watch();
+        self.close_pod_watch();
         self.phase = Phase::Finished;
         self.effects.push(Effect::Finish(result));
     }
@@ -134,11 +135,17 @@ impl Elector {
             Lease::Missing => return None,
             Lease::Present(record) if record.strategy.is_some() => return None,
             Lease::Present(record) if self.is_own_lapsed(record) => self.view.floor(),
-            Lease::Present(record) => self.view.free_at().max(self.stay_out_until(record)),
+            Lease::Present(record) => self.free_at().max(self.stay_out_until(record)),
         };
         let campaign = &self.campaign;
         let paced = campaign.paced_until.max(campaign.backoff_until).max(campaign.asked_until);
         Some((free_at + campaign.spread).max(paced).max(self.fit_at()?))
+    }
+
+    /// When a lease that is not this process's own is free. Evidence spares the wait for its holder, and for nobody else.
+    fn free_at(&self) -> Duration {
+        let expires_at = self.view.free_at();
+        self.ended_at().map_or(expires_at, |ended_at| expires_at.min(ended_at.max(self.view.floor())))
     }
 
     fn is_own_lapsed(&self, record: &Record) -> bool {
@@ -270,6 +277,7 @@ impl Elector {
 
     fn note_sign(&mut self, sight: Sight) {
         self.heard = Some(self.now.kill);
+        self.note_holder();
         self.campaign.failures = 0;
         if sight == Sight::News {
             self.campaign.in_doubt = false;

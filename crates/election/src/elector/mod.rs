@@ -6,6 +6,7 @@
 
 mod acquire;
 mod campaign;
+mod evidence;
 mod health;
 mod lead;
 mod requests;
@@ -17,12 +18,13 @@ use std::time::Duration;
 
 use crate::clocks::{Clocks, Moment, Reading};
 use crate::config::Config;
-use crate::effect::{Change, Effect, Effects, Input, Limits, Note, State, StopReason};
+use crate::effect::{Change, Effect, Effects, Input, Limits, Note, State, StopReason, WatchId};
 use crate::fencing::FencingToken;
 use crate::request::Requests;
 use crate::timing::KILL_MARGIN;
 use crate::view::{Lease, View};
 use campaign::Campaign;
+use evidence::Evidence;
 use health::Vitals;
 use requests::Flight;
 use stop::Release;
@@ -44,6 +46,8 @@ pub struct Elector {
     campaign: Campaign,
     vitals: Vitals,
     watch: Watch,
+    evidence: Evidence,
+    next_watch: u64,
     flight: Option<Flight>,
     next_request: u64,
     /// Whether the next request must not use an idle connection.
@@ -95,6 +99,8 @@ impl Elector {
             campaign: Campaign::default(),
             vitals: Vitals::default(),
             watch: Watch::default(),
+            evidence: Evidence::default(),
+            next_watch: 0,
             flight: None,
             next_request: 0,
             fresh: false,
@@ -116,6 +122,11 @@ impl Elector {
             Input::Start => self.handle_start(),
             Input::Wake => {}
             Input::Answer(id, delivery) => self.handle_answer(id, delivery),
+            Input::WatchOpened(id) if self.is_pod_watch(id) => self.handle_pod_watch_opened(id),
+            Input::WatchLine(id, line) if self.is_pod_watch(id) => self.handle_pod_line(id, &line),
+            Input::WatchEnded(id, delivery) if self.is_pod_watch(id) => {
+                self.handle_pod_watch_ended(id, delivery.as_ref());
+            }
             Input::WatchOpened(id) => self.handle_watch_opened(id),
             Input::WatchLine(id, line) => self.handle_watch_line(id, &line),
             Input::WatchEnded(id, delivery) => self.handle_watch_ended(id, delivery.as_ref()),
@@ -232,6 +243,7 @@ impl Elector {
     fn handle_time(&mut self) {
         self.handle_request_timeout();
         self.handle_watch_timeout();
+        self.handle_pod_watch_timeout();
         match &self.phase {
             Phase::Leading(term) if self.now.lead >= term.lead_until() => {
                 self.become_lost(StopReason::Expired)
@@ -259,6 +271,7 @@ impl Elector {
             Phase::Releasing(_) => self.act_releasing(),
         }
         self.act_watching();
+        self.act_evidence();
     }
 
     fn next_wake(&self) -> Option<Duration> {
@@ -270,7 +283,8 @@ impl Elector {
             }
             Phase::Releasing(release) => self.release_wake(release),
         };
-        [phase, self.request_wake(), self.watch_wake(), self.heartbeat_wake()].into_iter().flatten().min()
+        let wakes = [self.request_wake(), self.watch_wake(), self.evidence_wake(), self.heartbeat_wake()];
+        wakes.into_iter().chain([phase]).flatten().min()
     }
 
     fn tell_holder(&mut self) {
@@ -286,6 +300,12 @@ impl Elector {
         let holder = holder.to_owned();
         self.told_holder = Some(holder.clone());
         self.effects.push(Effect::Tell(Change::NewLeader { holder }));
+    }
+
+    fn next_watch(&mut self) -> WatchId {
+        let id = WatchId(self.next_watch);
+        self.next_watch += 1;
+        id
     }
 
     fn trouble(&mut self, refusal: crate::answer::Refusal) {

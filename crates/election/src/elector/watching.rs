@@ -11,7 +11,6 @@ use crate::view::Lease;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
     state: WatchState,
-    next_id: u64,
     failures: u32,
     /// A read showed news that the last watch did not: a new one is believed once it has spoken.
     suspect: bool,
@@ -41,8 +40,7 @@ impl Elector {
         if !known || self.now.kill < open_at || matches!(self.phase, Phase::Idle | Phase::Finished) {
             return;
         }
-        let id = WatchId(self.watch.next_id);
-        self.watch.next_id += 1;
+        let id = self.next_watch();
         let since = self.view.record().map(|_| self.view.newest()).filter(|_| !self.watch.suspect);
         let deadline = self.now.kill + OPENING_TIMEOUT;
         self.watch.state = WatchState::Opening { id, deadline };

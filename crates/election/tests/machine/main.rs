@@ -6,6 +6,7 @@ mod clocks;
 mod fuzz;
 mod health;
 mod hostile;
+mod pods;
 mod render;
 mod rules;
 mod scenarios;

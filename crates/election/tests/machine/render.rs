@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use http::Request;
 use jiff::Timestamp;
-use leasehold_election::{Effect, Effects, Elector, Limits, Note, Refusal};
+use leasehold_election::{Effect, Effects, Elector, Limits, Note, Refusal, WatchId};
 use serde_json::Value;
 
 use crate::clocks::epoch;
+use crate::pods;
 
 /// One line for each effect, then one for the state that holds after them.
-pub(crate) fn effects(effects: &Effects, elector: &Elector, first_request: usize) -> Vec<String> {
+pub(crate) fn effects(
+    effects: &Effects,
+    elector: &Elector,
+    first_request: usize,
+    pod_watch: Option<WatchId>,
+) -> Vec<String> {
     let mut number = first_request;
     let mut lines = Vec::new();
     for effect in &effects.list {
@@ -23,6 +29,7 @@ pub(crate) fn effects(effects: &Effects, elector: &Elector, first_request: usize
             }
             Effect::Abandon(_) => "give the request up".to_owned(),
             Effect::OpenWatch(_, request) => watch(request),
+            Effect::CloseWatch(id) if Some(*id) == pod_watch => "close the watch of the Pod".to_owned(),
             Effect::CloseWatch(_) => "close the watch".to_owned(),
             Effect::StartWork { token, transitions } => {
                 format!("start work: token {token}, transitions {transitions}")
@@ -37,7 +44,8 @@ pub(crate) fn effects(effects: &Effects, elector: &Elector, first_request: usize
     }
     lines.push(state(elector, &effects.limits, effects.wake_after));
     let nonce = elector.config().identity.nonce().to_string();
-    lines.iter().map(|line| line.replace(&nonce, "nonce")).collect()
+    let theirs = pods::secret().nonce().to_string();
+    lines.iter().map(|line| line.replace(&nonce, "nonce").replace(&theirs, "theirs")).collect()
 }
 
 fn state(elector: &Elector, limits: &Limits, wake_after: Option<Duration>) -> String {
@@ -65,6 +73,15 @@ fn note(note: &Note) -> String {
         Note::Watch { up: true, .. } => "note: watch up".to_owned(),
         Note::Watch { refusal: Some(refusal), .. } => format!("note: watch down, {}", reason(refusal)),
         Note::Watch { .. } => "note: watch down".to_owned(),
+        Note::PodWatch { up: true, .. } => "note: watch of the Pod up".to_owned(),
+        Note::PodWatch { refusal: Some(refusal), .. } => {
+            format!("note: watch of the Pod down, {}", reason(refusal))
+        }
+        Note::PodWatch { .. } => "note: watch of the Pod down".to_owned(),
+        Note::EvidenceOff { operation, refusal } => {
+            format!("note: no evidence for now, {operation} refused, {}", reason(refusal))
+        }
+        Note::TakenOverByEvidence { holder } => format!("note: taken over from {holder} by evidence"),
         Note::Trouble(refusal) => format!("trouble: {refusal}"),
         Note::Health(health) => format!("note: {health}"),
         Note::Degraded { leads: true, reason } => format!("trouble: leads although unhealthy: {reason}"),
@@ -82,6 +99,10 @@ fn reason(refusal: &Refusal) -> String {
 
 fn watch(request: &Request<Vec<u8>>) -> String {
     let query = request.uri().query().unwrap_or_default();
+    if request.uri().path().ends_with("/pods") {
+        let (_, pod) = query.split_once("metadata.name%3D").expect("only one Pod is watched");
+        return format!("open a watch of the Pod {pod}");
+    }
     match query.split_once("resourceVersion=") {
         Some((_, version)) => format!("open a watch from version {version}"),
         None => "open a watch from what is there".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! | line | what happens |
 //! |---|---|
-//! | `candidate [duration=15s] [deadline=10s] [retry=2s] [identity=ID] [peers=no] [on-missing=..] [priority=N] [accept-restore] [heartbeat=20s] [lead-unhealthy-after=30s]` | who plays; defaults otherwise |
+//! | `candidate [duration=15s] [deadline=10s] [retry=2s] [identity=ID] [pod-uid=UID] [peers=no] [evidence=no] [on-missing=..] [priority=N] [accept-restore] [heartbeat=20s] [lead-unhealthy-after=30s]` | who plays; defaults otherwise |
 //! | `lease none`, `lease FIELD=VALUE ..` | somebody else writes the Lease: `holder seconds transitions acquired renewed mark name uid strategy label`; `-` removes |
 //! | `delete` | somebody deletes the Lease |
 //! | `restore NAME version=N` | the store is set back to what `keep NAME` kept |
@@ -18,6 +18,8 @@
 //! | `again N` | request number N reaches the server once more; nobody hears of the answer |
 //! | `answer` | `apply` and `deliver` in one; `answer 403`, `answer 429 retry=3`, ...: refused by somebody on the way |
 //! | `open`, `event`, `bookmark VERSION`, `gone`, `end`, `refuse 403` | the watch: opened, the Lease as it is now, ... |
+//! | `pod-open`, `pod-end`, `pod-refuse 403` | the watch of the holder's Pod: opened, ... |
+//! | `pod FIELD=VALUE ..` | an event of that watch, with the words of `pods.rs`; `THEIRS` and `NONCE` stand for the identity and the nonce of its elector |
 //! | `chance N` | the random number from now on |
 
 use std::collections::BTreeMap;
@@ -32,6 +34,7 @@ use leasehold_election::{
 use serde_json::{Value, json};
 
 use crate::clocks::{Clocks, epoch};
+use crate::pods;
 use crate::render;
 use crate::server::{Server, details, status};
 
@@ -48,6 +51,7 @@ pub(crate) struct Script {
     /// The answer of the latest request, on its way.
     answer: Option<Response<Vec<u8>>>,
     watch: Option<WatchId>,
+    pod_watch: Option<WatchId>,
     wake_after: Option<Duration>,
 }
 
@@ -63,12 +67,14 @@ impl Script {
             requests: Vec::new(),
             answer: None,
             watch: None,
+            pod_watch: None,
             wake_after: None,
         }
     }
 
     pub(crate) fn play(&mut self, line: &str) -> Played {
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let line = pods::named(line);
+        let (word, rest) = line.split_once(' ').unwrap_or((line.as_str(), ""));
         match word {
             "candidate" => self.elector = Elector::new(config(rest)?, self.clocks.now()),
             "lease" => self.edit(rest)?,
@@ -93,6 +99,7 @@ impl Script {
             "sleep" => return self.sleep(),
             "answer" | "deliver" | "lose" => return self.deliver(word, rest),
             "open" | "event" | "bookmark" | "gone" | "end" | "refuse" => return self.watch(word, rest),
+            "pod" | "pod-open" | "pod-end" | "pod-refuse" => return self.pod(word, rest),
             word if word.starts_with('+') => self.advance(word, rest)?,
             _ => return Err("no such word".to_owned()),
         }
@@ -111,12 +118,15 @@ impl Script {
 
     fn input(&mut self, input: Input) -> Played {
         let effects = self.elector.handle(self.clocks.now(), self.chance, input);
-        let lines = render::effects(&effects, &self.elector, self.requests.len());
+        let lines = render::effects(&effects, &self.elector, self.requests.len(), self.pod_watch);
         for effect in effects.list {
             match effect {
                 Effect::Send { id, request, .. } => {
                     self.requests.push((id, request));
                     self.answer = None;
+                }
+                Effect::OpenWatch(id, request) if request.uri().path().ends_with("/pods") => {
+                    self.pod_watch = Some(id);
                 }
                 Effect::OpenWatch(id, _) => self.watch = Some(id),
                 _ => {}
@@ -240,6 +250,16 @@ impl Script {
         self.input(input)
     }
 
+    fn pod(&mut self, word: &str, rest: &str) -> Played {
+        let id = self.pod_watch.ok_or("no watch of a Pod was opened")?;
+        self.input(match word {
+            "pod-open" => Input::WatchOpened(id),
+            "pod-end" => Input::WatchEnded(id, None),
+            "pod-refuse" => Input::WatchEnded(id, Some(Delivery::Response(refuse(rest)?))),
+            _ => Input::WatchLine(id, pods::event(&fields(rest)?)?),
+        })
+    }
+
     fn time(&self, text: &str) -> Result<String, String> {
         let after = match text.strip_prefix("T+") {
             Some(after) => signed(after)?,
@@ -269,13 +289,14 @@ fn config(text: &str) -> Result<Config, String> {
     let secret = Secret::from_random([1; 16]);
     let identity = match fields.remove("identity") {
         Some(identity) => Identity::explicit(&identity, &secret).map_err(|error| error.to_string())?,
-        None => Identity::of_process("me", None, &secret),
+        None => Identity::of_process("me", fields.remove("pod-uid").as_deref(), &secret),
     };
     let lease = LeaseName::new("prod", "db").expect("a valid name");
     let mut config = Config { stop_timeout, ..Config::new(lease, identity, timing) };
     for (name, text) in fields {
         match name.as_str() {
             "peers" => config.peers = text != "no",
+            "evidence" => config.evidence = text != "no",
             "on-missing" => config.on_missing = text.parse().map_err(|error| format!("{error}"))?,
             "priority" => config.priority = text.parse().map_err(|_| "no number")?,
             "accept-restore" => config.accept_restore = text == "yes",

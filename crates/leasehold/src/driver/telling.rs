@@ -102,6 +102,17 @@ impl Driver {
                 }
                 None => tracing::debug!(target: TARGET, up, "watch"),
             },
+            Note::PodWatch { up, refusal } => {
+                let reason = refusal.as_ref().map(|refusal| refusal.reason.as_str());
+                tracing::debug!(target: TARGET, up, reason, "watch of the holder's Pod");
+            }
+            Note::EvidenceOff { operation, refusal } => {
+                let why = evidence_off(*operation, self.elector.config().lease.namespace());
+                tracing::warn!(target: TARGET, reason = %refusal.reason, message = %refusal.message, "{why}");
+            }
+            Note::TakenOverByEvidence { holder } => {
+                tracing::info!(target: TARGET, %holder, "took over on the kubelet's report that the holder's process has ended");
+            }
             Note::Trouble(refusal) => {
                 tracing::error!(target: TARGET, reason = %refusal.reason, "{}", refusal.message);
                 self.trouble = Some(refusal.to_string());
@@ -120,6 +131,19 @@ impl Driver {
             _ => {}
         }
     }
+}
+
+/// Why the end of a process is not known before its lease expires, and what to do.
+fn evidence_off(operation: Operation, namespace: &str) -> String {
+    let why = if operation == Operation::Watch {
+        format!(
+            "may not watch pods in namespace {namespace}; allow it by a Role, as `leasehold generate rbac` prints it, or switch \
+             evidence off"
+        )
+    } else {
+        "a take-over before the lease has expired was refused, perhaps by an admission policy".to_owned()
+    };
+    format!("{why}. A holder whose process has died is waited for until its lease expires")
 }
 
 /// As the rest of the driver: people filter and read by it.
