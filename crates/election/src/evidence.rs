@@ -74,8 +74,12 @@ impl Subject {
         }
     }
 
+    /// Any line may tell it: other processes of the container have left theirs, and what ends may have said why.
     fn is_revealed_by(&self, end: &Terminated) -> bool {
-        let line = end.message.as_deref().and_then(|message| message.lines().next()).unwrap_or_default();
+        end.message.as_deref().unwrap_or_default().lines().any(|line| self.is_revealed_in(line))
+    }
+
+    fn is_revealed_in(&self, line: &str) -> bool {
         let mut words = line.split(' ');
         let (form, secret, mode) = (words.next(), words.next(), words.next());
         // The mode is told twice, by the mark and by the process: neither alone can make it a weaker one.

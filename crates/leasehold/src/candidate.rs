@@ -2,6 +2,7 @@
 
 use std::env;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
@@ -14,6 +15,7 @@ use leasehold_election::{
 use tokio::sync::watch;
 
 use crate::checks::Checks;
+use crate::evidence::{Proof, TERMINATION_LOG};
 use crate::handle::{Handle, Shared};
 use crate::leadership::Leadership;
 use crate::machine::Machine;
@@ -30,6 +32,7 @@ mod simulated;
 pub struct Candidate {
     kube_config: Option<kube::Config>,
     stopper: Stopper,
+    proof: Option<Proof>,
     campaign: Campaign,
 }
 
@@ -84,7 +87,10 @@ impl Candidate {
     }
 
     fn start(self) -> Result<Running, RunError> {
-        let Self { kube_config, stopper, campaign } = self;
+        let Self { kube_config, stopper, proof, campaign } = self;
+        if let Some(proof) = proof {
+            proof.leave_behind(campaign.config.mode);
+        }
         let lease = campaign.config.lease.to_string();
         let watchdog = Watchdog::start(lease, stopper).map_err(RunError::Thread)?;
         let (running, driving) = campaign.begin(watchdog);
@@ -130,6 +136,8 @@ pub struct CandidateBuilder {
     priority: u8,
     mode: Mode,
     record_events: bool,
+    evidence: bool,
+    termination_log: PathBuf,
     stopper: Stopper,
     heartbeat_deadline: Option<Duration>,
     lead_unhealthy_after: Option<Duration>,
@@ -152,6 +160,8 @@ impl CandidateBuilder {
             priority: 0,
             mode: Mode::Library,
             record_events: false,
+            evidence: true,
+            termination_log: TERMINATION_LOG.into(),
             stopper: Box::new(abort),
             heartbeat_deadline: None,
             lead_unhealthy_after: None,
@@ -237,6 +247,24 @@ impl CandidateBuilder {
         self
     }
 
+    /// Whether to take over at once on the kubelet's report that the holder's process has ended, and to leave behind what
+    /// makes such a report of this process a proof: a line in the container's termination message. Default true; it
+    /// needs the right to watch Pods in the namespace, and `POD_NAME` and `POD_UID`, without which the lease expires as
+    /// ever.
+    #[must_use]
+    pub fn evidence(mut self, evidence: bool) -> Self {
+        self.evidence = evidence;
+        self
+    }
+
+    /// The container's `terminationMessagePath`. Default `/dev/termination-log`, as in Kubernetes. A line is appended to
+    /// it, if the file is there; what overwrites it later takes the proof away, and no more.
+    #[must_use]
+    pub fn termination_log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.termination_log = path.into();
+        self
+    }
+
     /// Ends work that did not end in time, from a thread of its own, 500 ms before the lease is worth nothing.
     /// It must not return before the work is ended. Default: log the reason and abort the process.
     #[must_use]
@@ -268,12 +296,15 @@ impl CandidateBuilder {
             mode: self.mode,
             heartbeat_deadline: self.heartbeat_deadline,
             lead_unhealthy_after: self.lead_unhealthy_after,
+            evidence: self.evidence,
             ..Config::new(lease, identity, self.timing)
         };
+        let names_pod = self.identity.is_none() && names_pod();
+        let proof = self.evidence.then_some(Proof { secret, names_pod, path: self.termination_log });
         let record_events = self.record_events;
         let checks = Checks::of(self.health);
         let campaign = Campaign { config, record_events, checks, shared: Arc::new(shared), commands };
-        Ok(Candidate { kube_config: self.kube_config, stopper: self.stopper, campaign })
+        Ok(Candidate { kube_config: self.kube_config, stopper: self.stopper, proof, campaign })
     }
 }
 
@@ -340,8 +371,16 @@ fn secret() -> Result<Secret, BuildError> {
     Ok(Secret::from_random(bytes))
 }
 
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether the default identity names a Pod and its uid.
+fn names_pod() -> bool {
+    variable("POD_NAME").is_some() && variable("POD_UID").is_some()
+}
+
 fn identity_of_process(secret: &Secret) -> Identity {
-    let variable = |name| env::var(name).ok().filter(|value: &String| !value.is_empty());
     match variable("POD_NAME") {
         Some(pod) => Identity::of_process(&pod, variable("POD_UID").as_deref(), secret),
         None => Identity::of_process(&rustix::system::uname().nodename().to_string_lossy(), None, secret),

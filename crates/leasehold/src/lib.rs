@@ -36,6 +36,7 @@ mod checks;
 pub mod clock;
 mod driver;
 mod events;
+mod evidence;
 mod handle;
 mod hint;
 pub mod kubeconfig;

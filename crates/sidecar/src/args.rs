@@ -186,6 +186,20 @@ pub struct Args {
     #[arg(long, env = "LEADER_ELECTOR_PRIORITY", default_value_t = 0)]
     pub priority: u8,
 
+    /// Take over at once when the kubelet reports that the holder's process has ended, and leave behind what proves that of
+    /// this one; needs the right to watch Pods
+    #[arg(long, env = "LEADER_ELECTOR_EVIDENCE", value_enum, default_value_t = Switch::On, value_name = "SWITCH")]
+    pub evidence: Switch,
+
+    /// The container's terminationMessagePath, to which a line is appended for --evidence
+    #[arg(
+        long,
+        env = "LEADER_ELECTOR_TERMINATION_LOG",
+        default_value = "/dev/termination-log",
+        value_name = "PATH"
+    )]
+    pub termination_log: PathBuf,
+
     /// Record Kubernetes Events about the Lease; needs the right to create Events
     #[arg(long, env = "LEADER_ELECTOR_EVENTS")]
     pub events: bool,
@@ -244,6 +258,15 @@ pub enum OnLost {
     Recampaign,
     /// Exit with 75.
     Exit,
+}
+
+/// Whether to do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Do it.
+    On,
+    /// Do not.
+    Off,
 }
 
 /// How log lines look.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use leasehold::{Mode, OnMissing, Timing, TimingSettings};
 
-use crate::args::{Args, LogFormat, OnLost};
+use crate::args::{Args, LogFormat, OnLost, Switch};
 use crate::done::AppDone;
 use crate::health::HealthConfig;
 
@@ -34,6 +34,8 @@ pub struct Config {
     pub(crate) peers: bool,
     pub(crate) accept_restore: bool,
     pub(crate) priority: u8,
+    pub(crate) evidence: bool,
+    pub(crate) termination_log: PathBuf,
     pub(crate) events: bool,
     pub(crate) health: Option<HealthConfig>,
     pub(crate) lead_unhealthy_after: Option<Duration>,
@@ -109,6 +111,8 @@ impl TryFrom<Args> for Config {
             peers: !args.no_peers,
             accept_restore: args.accept_restore,
             priority: args.priority,
+            evidence: args.evidence == Switch::On,
+            termination_log: args.termination_log,
             events: args.events,
             kubeconfig: args.kubeconfig,
             context: args.context,

@@ -151,6 +151,8 @@ async fn candidate(
         .accept_restore(config.accept_restore)
         .priority(config.priority)
         .record_events(config.events)
+        .evidence(config.evidence)
+        .termination_log(&config.termination_log)
         .mode(config.mode())
         .hard_stop(move |stop| work.end_at_once(&stop));
     if let Some(health) = health {

@@ -108,7 +108,7 @@ impl Driver {
             }
             Note::EvidenceOff { operation, refusal } => {
                 let why = evidence_off(*operation, self.elector.config().lease.namespace());
-                tracing::warn!(target: TARGET, reason = %refusal.reason, message = %refusal.message, "{why}");
+                tracing::info!(target: TARGET, reason = %refusal.reason, message = %refusal.message, "{why}");
             }
             Note::TakenOverByEvidence { holder } => {
                 tracing::info!(target: TARGET, %holder, "took over on the kubelet's report that the holder's process has ended");
