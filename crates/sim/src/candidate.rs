@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::Request;
 use leasehold_election::{
-    Change, Config, Delivery, Effect, Effects, Elector, Health, Input, Limits, Operation, Reading, RequestId,
-    State, StopReason, WatchId,
+    Change, Config, Delivery, Effect, Effects, Elector, Health, Input, Limits, Note, Operation, Reading,
+    RequestId, Secret, State, StopReason, WatchId,
 };
 use serde::Serialize;
 
@@ -54,6 +54,8 @@ pub(crate) enum Act {
         fails: bool,
     },
     KillWork,
+    /// The term that begins was acquired before the lease had expired.
+    TakeOverByEvidence,
     /// It begins to give the lease back, be it by a read.
     Release,
     Told(Told),
@@ -80,6 +82,9 @@ pub(crate) struct Turn {
 /// A candidate.
 pub(crate) trait Candidate: std::fmt::Debug {
     fn handle(&mut self, reading: Reading, chance: u64, happening: Happening) -> Turn;
+
+    /// Hears a secret that only its process should know.
+    fn learn(&mut self, _secret: &Secret) {}
 
     /// Which clocks the process reads; the shipped library reads all.
     fn sight(&self) -> ClockSight {
@@ -191,12 +196,12 @@ impl Ours {
             Effect::OpenWatch(id, request) => {
                 let number = self.next;
                 self.next += 1;
-                self.watches.clear();
                 self.watches.insert(number, id);
                 Act::OpenWatch(number, request)
             }
             Effect::CloseWatch(id) => {
                 let (&number, _) = self.watches.iter().find(|(_, open)| **open == id)?;
+                self.watches.remove(&number);
                 Act::CloseWatch(number)
             }
             Effect::StartWork { token, .. } => Act::StartWork { token: token.get() },
@@ -209,6 +214,7 @@ impl Ours {
             Effect::Tell(Change::Started { .. }) => Act::Told(Told::Started),
             Effect::Tell(Change::Stopping { .. }) => Act::Told(Told::Stopping),
             Effect::Tell(Change::Stopped { .. }) => Act::Told(Told::Stopped),
+            Effect::Note(Note::TakenOverByEvidence { .. }) => Act::TakeOverByEvidence,
             Effect::Tell(_) | Effect::Note(_) => return None,
             Effect::Finish(_) => Act::Finish,
         })
@@ -232,6 +238,12 @@ impl Candidate for Ours {
             self.requests.remove(&id);
         }
         Turn { acts, wake_after, limits, says_leader: self.elector.state() == State::Leader }
+    }
+
+    fn learn(&mut self, secret: &Secret) {
+        if let Some(mutant) = &mut self.mutant {
+            mutant.learn(secret);
+        }
     }
 
     fn sight(&self) -> ClockSight {

@@ -17,6 +17,8 @@ pub(crate) enum Target {
     Process,
     /// One machine with its clocks.
     Machine,
+    /// What the API server shows of a Pod, or the Pod itself. Only in worlds with Pods.
+    Pod,
 }
 
 impl FaultKind {
@@ -161,4 +163,14 @@ faults! {
     RateChange, Machine, true, "The rates of RAW and BOOTTIME change, each within the bound.";
     RateBeyondBound, Machine, false, "The clocks run at up to twice the right rate, or hardly at all.";
     MachinePaused, Machine, false, "A virtual machine is paused: no clock counts it.";
+    PodReportsLate, Pod, true, "The kubelet's reports of a Pod come up to 40 s late.";
+    PodReportsLost, Pod, true, "The kubelet's reports of a Pod are lost.";
+    PodStatusStale, Pod, true, "An older status of a Pod is written again.";
+    PodForceDeleted, Pod, true, "A Pod is deleted by force while its processes run, and one of the same name takes its place.";
+    PodEvicted, Pod, true, "A Pod is evicted: all of it ends, or is said to be over while it runs.";
+    PodFailed, Pod, true, "A controller sets a Pod to Failed whose containers run.";
+    PodStatusUnknown, Pod, true, "A kubelet that was restarted infers the end of containers that run.";
+    PodImitated, Pod, true, "Another container of the Pod prints what is public of the elector, and ends.";
+    PodWatchRefused, Pod, true, "Watches of Pods are refused with 403.";
+    AppEnds, Pod, true, "The app beside the elector ends, and is started again.";
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::chance::Chance;
 use crate::controls::ControlKind;
-use crate::fault::FaultKind;
+use crate::fault::{FaultKind, Target};
 use crate::gates::GateKind;
 use crate::script::Stroke;
 
@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     /// The faults end; from here on a leader must appear.
     pub(crate) heal_at: Duration,
     pub(crate) candidates: Vec<CandidatePlan>,
+    /// Whether candidates run in Pods that the API server shows.
+    pub(crate) pods: bool,
     pub(crate) servers: usize,
     pub(crate) latency: (Duration, Duration),
     pub(crate) faults: Vec<FaultPlan>,
@@ -124,6 +126,8 @@ pub struct Settings {
     pub mixed: Mixed,
     /// What surely becomes of requests; the first stroke that fits.
     pub script: Vec<Stroke>,
+    /// Of a thousand worlds that are not mixed, in how many candidates run in Pods, so that there is evidence.
+    pub pods_permille: u64,
     /// How work writes.
     pub writes: Writes,
     /// The gate before the register.
@@ -208,6 +212,7 @@ impl Default for Settings {
             twins_permille: 50,
             mixed: Mixed::default(),
             script: Vec::new(),
+            pods_permille: 400,
             writes: Writes::default(),
             gate: GateKind::default(),
             gate_restart_every: None,
@@ -220,7 +225,7 @@ impl Plan {
     pub(crate) fn draw(seed: u64, settings: &Settings) -> Self {
         let mut chance = Chance::new(seed);
         let broken = chance.happens(settings.broken_permille);
-        let faults = draw_faults(&mut chance, settings, broken);
+        let mut faults = draw_faults(&mut chance, settings, broken, false);
         let keeps = faults.iter().all(|fault| fault.kind.keeps_contract());
         // What is mixed is drawn apart: a world that is not is the same, whatever is set of mixed ones.
         let mut apart = Chance::new(seed ^ 0x9ee5_0a9a);
@@ -265,6 +270,14 @@ impl Plan {
             (true, true) => Class::B,
             (true, false) => Class::A,
         };
+        // As what is mixed, drawn apart.
+        let mut of_pods = Chance::new(seed ^ 0x0b0d_5eed);
+        let pods = of_pods.happens(settings.pods_permille) && !mixed;
+        if pods {
+            faults.extend(draw_faults(&mut of_pods, settings, broken, true));
+            let modes = [Mode::Library, Mode::Exec, Mode::Http, Mode::File];
+            candidates.iter_mut().for_each(|candidate| candidate.mode = of_pods.pick(&modes));
+        }
         let base = chance.pick(&[(200, 2_000), (500, 5_000), (5_000, 60_000)]);
         let plan = Self {
             seed,
@@ -272,6 +285,7 @@ impl Plan {
             length: settings.length,
             heal_at: settings.length * 9 / 10,
             candidates,
+            pods,
             servers: 1 + chance.index(3),
             latency: (Duration::from_micros(base.0), Duration::from_micros(base.1)),
             faults,
@@ -324,6 +338,11 @@ impl CandidatePlan {
     pub(crate) fn at_most(&self, counted: Duration) -> Duration {
         let error = u32::try_from(self.rate_error_ppm).unwrap_or(0);
         counted * 1_000_000 / (1_000_000 - error)
+    }
+
+    /// Whether its Pod can be found by its identity.
+    pub(crate) fn has_pod(&self) -> bool {
+        self.identity.is_none() && self.peer.is_none()
     }
 
     /// For how long, in true time, nothing may reach a leader of this timing without its term ending.
@@ -394,10 +413,10 @@ impl CandidatePlan {
     }
 }
 
-fn draw_faults(chance: &mut Chance, settings: &Settings, broken: bool) -> Vec<FaultPlan> {
+fn draw_faults(chance: &mut Chance, settings: &Settings, broken: bool, of_pods: bool) -> Vec<FaultPlan> {
     let (least, most) = settings.fault_every;
     let mut faults = Vec::new();
-    for &kind in &settings.faults {
+    for &kind in settings.faults.iter().filter(|kind| (kind.target() == Target::Pod) == of_pods) {
         let on = chance.happens(settings.fault_permille);
         let every = chance.spread(least, most);
         if on && (broken || kind.keeps_contract()) {

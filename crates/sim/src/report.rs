@@ -43,6 +43,8 @@ pub struct SimReport {
     pub hand_overs: u64,
     /// Releases after which a standby that nothing hindered had to lead within a second.
     pub hand_overs_judged: u64,
+    /// Terms that were acquired before the lease had expired, on the kubelet's report that the holder's process has ended.
+    pub evidence_take_overs: u64,
     /// Reads and writes of the fenced register.
     pub register_acts: u64,
     /// Requests sent.
@@ -84,6 +86,7 @@ impl Default for SimReport {
             terms: 0,
             hand_overs: 0,
             hand_overs_judged: 0,
+            evidence_take_overs: 0,
             register_acts: 0,
             requests: 0,
             vacuum_max_ms: 0,
@@ -119,6 +122,7 @@ impl SimReport {
         self.terms += terms;
         self.hand_overs += terms.saturating_sub(1);
         self.hand_overs_judged += log.hand_overs;
+        self.evidence_take_overs += log.by_evidence;
         self.register_acts += log.acts.len() as u64;
         self.requests += log.requests;
         self.vacuum_max_ms = self.vacuum_max_ms.max(history.longest_vacuum().0 / 1_000_000);
@@ -180,6 +184,7 @@ impl SimReport {
         self.terms += other.terms;
         self.hand_overs += other.hand_overs;
         self.hand_overs_judged += other.hand_overs_judged;
+        self.evidence_take_overs += other.evidence_take_overs;
         self.register_acts += other.register_acts;
         self.requests += other.requests;
         self.vacuum_max_ms = self.vacuum_max_ms.max(other.vacuum_max_ms);

@@ -67,6 +67,8 @@ impl Elector {
         let request = self.requests.watch_pod(subject.pod());
         let deadline = self.now.kill + OPENING_TIMEOUT;
         self.evidence.watch = PodWatch::Opening { id, subject, deadline };
+        // Who was paused hears of one holder after the other.
+        self.evidence.open_at = self.now.kill + BRIEF;
         self.effects.push(Effect::OpenWatch(id, request));
     }
 
@@ -246,7 +248,7 @@ impl Elector {
 
 /// A watch is answered at once; only a dead connection takes longer.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
-/// A watch that ends sooner counts as a failure.
+/// A watch that ends sooner counts as a failure, and no two are opened sooner after each other.
 const BRIEF: Duration = Duration::from_secs(1);
 /// The longest pause between two watches that fail; what they would tell is waited for meanwhile.
 const PAUSE_MAX: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 //! Each mutant has settings in which its rule matters often, so that it is caught within few worlds. The shipped elector
 //! breaks nothing in the same worlds, which a test shows: so it is the missing rule that is caught, and nothing else.
 
+mod evidence;
 mod health;
 mod lease;
 mod liveness;
@@ -10,7 +11,7 @@ mod records;
 mod term;
 mod time;
 
-use leasehold_election::{Config, Effects, Elector, Input, Reading, TimingSettings};
+use leasehold_election::{Config, Effects, Elector, Input, Reading, Secret, TimingSettings};
 use serde::Serialize;
 
 use crate::clocks::ClockSight;
@@ -28,6 +29,9 @@ pub(crate) trait Mutant: std::fmt::Debug {
     fn handle(&mut self, elector: &mut Elector, reading: Reading, chance: u64, input: Input) -> Effects {
         elector.handle(reading, chance, input)
     }
+
+    /// Hears a secret that only its process should know.
+    fn learn(&mut self, _secret: &Secret) {}
 
     fn sight(&self) -> ClockSight {
         ClockSight::All
@@ -145,6 +149,16 @@ mutants! {
         "H3", [HungWork], health::HeartbeatIgnored;
     DegradedAtOnce, "An unhealthy candidate leads as soon as it may acquire, and not when nobody did for long enough.",
         "H1", [EverybodyUnhealthy Killed], health::DegradedAtOnce;
+    SecretNotChecked, "Any end of the elector's container proves that of the process that now runs there.",
+        "S1 S8", [Killed StoppedGracefully], evidence::Believes::any_end();
+    NonceForSecret, "What the Lease shows to everybody proves the end of its holder's process.",
+        "S1 S8", [PodImitated], evidence::Believes::the_nonce();
+    AbsentPodIsProof, "A Pod that is gone proves the end of its processes.",
+        "S1 S8", [PodForceDeleted], evidence::Believes::absence();
+    FailedPodIsProof, "A Pod that has failed proves the end of its processes.",
+        "S1 S8", [PodFailed PodEvicted], evidence::Believes::failure();
+    FileIsExec, "The end of the elector is taken for the end of an app that reads its file.",
+        "S8", [Killed], evidence::FileIsExec;
 }
 
 impl MutantKind {
@@ -152,6 +166,11 @@ impl MutantKind {
     pub fn settings(self) -> Settings {
         let mut settings = directed(self.faults());
         match self {
+            Self::SecretNotChecked
+            | Self::NonceForSecret
+            | Self::AbsentPodIsProof
+            | Self::FailedPodIsProof
+            | Self::FileIsExec => settings.pods_permille = 1_000,
             Self::RateIgnored => settings.timings = vec![tight(8, 100_000)],
             Self::PeerGraceIgnored | Self::OldMarkBelieved => {
                 settings.mixed = beside(ControlKind::ClientGo, TimingSettings::default());
@@ -206,6 +225,7 @@ pub(crate) fn directed(faults: Vec<F>) -> Settings {
         caring_permille: 0,
         strict: true,
         mixed: Mixed::none(),
+        pods_permille: 0,
         faults,
         ..Settings::default()
     }

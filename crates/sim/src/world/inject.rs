@@ -78,7 +78,7 @@ impl World {
             let armed = self.armed.swap_remove(index);
             match armed.kind.target() {
                 Target::Path | Target::Servers => self.strike(armed.kind, Some(machine)),
-                Target::Watch | Target::Lease | Target::Process | Target::Machine => {
+                Target::Watch | Target::Lease | Target::Process | Target::Machine | Target::Pod => {
                     // Not inside the step that sends, but while the request is on its way.
                     let at = after(self.now, self.chance.within(Duration::ZERO, self.plan.latency.0));
                     self.queue.plan(at, Event::StrikeAt(armed.kind, machine));
@@ -113,7 +113,7 @@ impl World {
         let machine = target.unwrap_or_else(|| self.chance.index(self.machines.len()));
         match kind.target() {
             Target::Servers | Target::Lease => self.trace.note_all(self.now, SUFFERS),
-            Target::Path | Target::Watch | Target::Machine | Target::Process => {
+            Target::Path | Target::Watch | Target::Machine | Target::Process | Target::Pod => {
                 self.trace.note_machine(self.now, machine, SUFFERS);
             }
         }
@@ -124,6 +124,7 @@ impl World {
             Target::Watch => self.strike_watch(kind, machine),
             Target::Lease => self.strike_lease(kind),
             Target::Process => self.strike_process(kind, machine),
+            Target::Pod => self.strike_pod(kind, machine),
             Target::Machine => {
                 self.count_now(kind, machine);
                 self.strike_machine(kind, machine);
@@ -131,7 +132,7 @@ impl World {
         }
     }
 
-    fn begin_episode(&mut self, kind: FaultKind, machine: Option<usize>, server: Option<usize>) {
+    pub(super) fn begin_episode(&mut self, kind: FaultKind, machine: Option<usize>, server: Option<usize>) {
         let id = self.next_episode;
         self.next_episode += 1;
         let permille = self.chance.pick(&[1_000, 1_000, 500, 200]);
@@ -337,7 +338,10 @@ impl World {
 
     /// Whether a fault of this kind is on and strikes this process now.
     pub(super) fn strikes(&mut self, process: usize, kind: FaultKind) -> bool {
-        let machine = self.processes[process].machine;
+        self.strikes_machine(self.processes[process].machine, kind)
+    }
+
+    pub(super) fn strikes_machine(&mut self, machine: usize, kind: FaultKind) -> bool {
         let found = self
             .episodes
             .iter()
@@ -407,7 +411,7 @@ impl World {
     }
 
     /// Counts a fault by what its machine is doing.
-    fn count_now(&mut self, kind: FaultKind, machine: usize) {
+    pub(super) fn count_now(&mut self, kind: FaultKind, machine: usize) {
         let stopping = self.machines[machine].process.is_some_and(|process| {
             self.processes[process].stopping && self.processes[process].work.is_some()
         });

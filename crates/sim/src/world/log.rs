@@ -28,6 +28,8 @@ pub(crate) struct Log {
     pub(crate) refusals: Vec<Nanos>,
     /// Releases after which a standby that nothing hindered could lead.
     pub(crate) hand_overs: u64,
+    /// Terms that were acquired before the lease had expired, on the kubelet's report.
+    pub(crate) by_evidence: u64,
     /// Rules that were seen broken as it happened.
     pub(crate) violations: Vec<Violation>,
     pub(crate) matrix: BTreeMap<(FaultKind, Window), u64>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leasehold_history::Nanos;
 
+use super::process::GOES_DOWN;
 use super::{Event, World};
 use crate::clocks::{Clocks, Motion, after};
 use crate::fault::FaultKind;
@@ -51,8 +52,9 @@ impl World {
             FaultKind::MachinePaused => self.halt(machine, Motion::Stopped, Duration::from_secs(600)),
             FaultKind::Reboot => {
                 if let Some(process) = self.machines[machine].process {
-                    self.end_process(process, "goes down with its machine");
+                    self.end_process(process, GOES_DOWN);
                 }
+                self.end_app(machine, String::new());
                 self.machines[machine].clocks.reboot(self.now);
             }
             FaultKind::WallForward | FaultKind::WallBack => {

@@ -14,6 +14,7 @@ mod inject;
 mod log;
 mod machine;
 mod network;
+mod pods;
 mod process;
 mod register;
 mod servers;
@@ -40,6 +41,7 @@ pub(crate) use log::{
     SignKind, TermLog, Window, WorkLog,
 };
 use network::Flight;
+use pods::{Pod, PodEvent};
 use process::Process;
 use register::Register;
 use servers::Servers;
@@ -74,6 +76,11 @@ enum Event {
     Line(usize, Vec<u8>),
     StreamEnds(usize),
     StartProcess(usize),
+    Pod {
+        machine: usize,
+        uid: String,
+        event: PodEvent,
+    },
     Thaw {
         machine: usize,
         process: Option<usize>,
@@ -102,6 +109,7 @@ struct Machine {
     /// The next terms' work hangs for a while.
     hanging_terms: u64,
     healthy: bool,
+    pod: Option<Pod>,
 }
 
 pub(crate) struct World {
@@ -126,6 +134,8 @@ pub(crate) struct World {
     /// When a fault last struck anything.
     last_strike: Nanos,
     log: Log,
+    /// Of all processes that have ever run.
+    secrets: Vec<leasehold_election::Secret>,
 }
 
 /// What is left of a world.
@@ -162,6 +172,7 @@ impl World {
             healed: false,
             last_strike: Nanos(0),
             log: Log::default(),
+            secrets: Vec::new(),
             plan,
         };
         world.begin();
@@ -217,6 +228,7 @@ impl World {
             Event::Line(stream, line) => self.deliver_line(stream, line),
             Event::StreamEnds(stream) => self.end_stream(stream),
             Event::StartProcess(machine) => self.start_process(machine),
+            Event::Pod { machine, uid, event } => self.handle_pod_event(machine, &uid, event),
             Event::Thaw { machine, process } => self.thaw(machine, process),
             Event::Fault(index) => self.draw_fault(index),
             Event::Aim(kind) => self.aim(kind),
@@ -242,17 +254,35 @@ impl World {
         let variant = peer.map_or(self.variant, Variant::Control);
         let reading = self.machines[machine].clocks.seen(variant.sight(), self.now);
         let secret = leasehold_election::Secret::from_random(self.chance.bytes());
-        let config = self.plan.candidates[machine].config(machine, &secret);
+        let pod_uid = self.start_in_pod(machine);
+        let config = self.plan.candidates[machine].config(machine, pod_uid.as_deref(), &secret);
         let identity = config.identity.as_str().to_owned();
-        let candidate = variant.make(config, reading);
+        let message = secret.termination_message(config.mode);
+        let mut candidate = variant.make(config, reading);
+        self.tell_secret(candidate.as_mut(), secret);
         let log = ProcessLog { machine, identity: identity.clone(), ..ProcessLog::new(self.now) };
-        self.processes.push(Process::new(machine, identity, candidate));
+        let mut started = Process::new(machine, identity, candidate);
+        (started.pod_uid, started.message) = (pod_uid.unwrap_or_default(), message);
+        self.processes.push(started);
         self.machines[machine].process = Some(process);
         self.machines[machine].incarnations += 1;
         self.log.processes.push(log);
         self.trace.note(self.now, process, "starts", machine as u64);
         self.begin_health(process);
         self.step(process, crate::candidate::Happening::Start);
+    }
+
+    /// Only mutants know the secrets of others.
+    fn tell_secret(
+        &mut self,
+        started: &mut dyn crate::candidate::Candidate,
+        secret: leasehold_election::Secret,
+    ) {
+        for running in self.processes.iter_mut().filter(|process| process.alive) {
+            running.candidate.learn(&secret);
+        }
+        self.secrets.push(secret);
+        self.secrets.iter().for_each(|secret| started.learn(secret));
     }
 
     /// Whether a process runs another election than ours.
@@ -289,12 +319,18 @@ impl Machine {
             stubborn_terms: 0,
             hanging_terms: 0,
             healthy: true,
+            pod: None,
         }
     }
 }
 
 impl CandidatePlan {
-    fn config(&self, machine: usize, secret: &leasehold_election::Secret) -> leasehold_election::Config {
+    fn config(
+        &self,
+        machine: usize,
+        pod_uid: Option<&str>,
+        secret: &leasehold_election::Secret,
+    ) -> leasehold_election::Config {
         use leasehold_election::{Config, Identity, LeaseName};
         let identity = match &self.identity {
             None if self.peer.is_some() => {
@@ -304,7 +340,7 @@ impl CandidatePlan {
                     .expect("a name is no empty identity")
             }
             Some(text) => Identity::explicit(text, secret).expect("a name is no empty identity"),
-            None => Identity::of_process(&format!("db-{machine}"), None, secret),
+            None => Identity::of_process(&pods::pod_name(machine), pod_uid, secret),
         };
         let lease = LeaseName::new(NAMESPACE, LEASE).expect("both names are valid");
         Config {

@@ -9,6 +9,7 @@ use leasehold_history::Nanos;
 use super::checks::Quiet;
 use super::health::Care;
 use super::log::{Sign, SignKind, TermLog, Violation};
+use super::watching::is_of_pod;
 use super::work::Work;
 use super::{Event, NEVER, WAKE_LATE, World};
 use crate::candidate::{Act, Candidate, Happening, Told, Turn};
@@ -39,6 +40,11 @@ pub(super) struct Process {
     watchdog_planned: Nanos,
     pub(super) flights: BTreeSet<u64>,
     pub(super) watch: Option<(u64, usize)>,
+    /// The watch of the holder's Pod.
+    pub(super) pod_watch: Option<(u64, usize)>,
+    /// The Pod that it runs in, and what its termination message says.
+    pub(super) pod_uid: String,
+    pub(super) message: String,
     /// The watch that the candidate listens to: it may have ended without the candidate having heard of it.
     pub(super) listening: Option<u64>,
     pub(super) stopping: bool,
@@ -90,6 +96,9 @@ impl Process {
             watchdog_planned: NEVER,
             flights: BTreeSet::new(),
             watch: None,
+            pod_watch: None,
+            pod_uid: String::new(),
+            message: String::new(),
             listening: None,
             stopping: false,
             newest_seen: 0,
@@ -258,14 +267,17 @@ impl World {
                 self.processes[process].asking.take_if(|(asking, _)| *asking == id);
                 self.abandon(process, id);
             }
+            Act::OpenWatch(id, request) if is_of_pod(&request) => self.open_watch(process, id, &request),
             Act::OpenWatch(id, request) => {
                 self.processes[process].listening = Some(id);
                 self.open_watch(process, id, &request);
             }
             Act::CloseWatch(id) => {
                 self.processes[process].listening.take_if(|listening| *listening == id);
-                if self.processes[process].watch.is_some_and(|(open, _)| open == id) {
-                    self.drop_watch(process);
+                for of_pod in [false, true] {
+                    if self.watch_of(process, of_pod).is_some_and(|(open, _)| open == id) {
+                        self.drop_watch(process, of_pod);
+                    }
                 }
             }
             Act::StartWork { token } => self.start_term(process, token, now, limits),
@@ -277,6 +289,10 @@ impl World {
                 self.note_failing(process, fails);
                 self.end_belief(process);
                 self.stop_work(process);
+            }
+            Act::TakeOverByEvidence => {
+                self.trace.note(self.now, process, "takes over by evidence", 0);
+                self.log.by_evidence += 1;
             }
             Act::Release => self.note_sign(process, SignKind::Releases),
             Act::Told(told) => self.tell(process, told),
@@ -391,8 +407,10 @@ impl World {
             return;
         }
         self.trace.note(self.now, process, how, 0);
+        self.note_end_in_pod(process, how == GOES_DOWN);
         self.end_belief(process);
-        self.drop_watch(process);
+        self.drop_watch(process, false);
+        self.drop_watch(process, true);
         let running = &mut self.processes[process];
         running.alive = false;
         running.deferred.clear();
@@ -401,9 +419,12 @@ impl World {
         }
         self.log.processes[process].end = Some(self.now);
         if let Some(work) = self.processes[process].work.take() {
-            self.log.works[work.log].end = self.now;
+            self.log.works[work.log].end = self.work_outlives(process);
         }
         let machine = self.processes[process].machine;
+        if how != GOES_DOWN {
+            self.report(machine);
+        }
         self.machines[machine].process = None;
         let pause = if self.healed { self.chance.millis(10, 200) } else { self.chance.millis(50, 60_000) };
         self.queue.plan(after(self.now, pause), Event::StartProcess(machine));
@@ -416,5 +437,7 @@ impl World {
     }
 }
 
+/// How a process ends with which its kubelet and the app end, too.
+pub(super) const GOES_DOWN: &str = "goes down with its machine";
 /// The driver's longest sleep.
 const IDLE_MAX: Duration = Duration::from_secs(3);

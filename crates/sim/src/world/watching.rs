@@ -19,6 +19,7 @@ pub(super) struct Stream {
     watch: Option<Watch>,
     process: usize,
     id: u64,
+    of_pod: bool,
     server: usize,
     pub(super) open: bool,
     /// It says nothing more, and nobody notices.
@@ -33,18 +34,21 @@ pub(super) struct Stream {
 
 impl World {
     pub(super) fn open_watch(&mut self, process: usize, id: u64, request: &Request<Vec<u8>>) {
-        self.drop_watch(process);
+        let of_pod = is_of_pod(request);
+        self.drop_watch(process, of_pod);
         self.note_sent(process, Operation::Watch);
         let machine = self.processes[process].machine;
         let server = self.machines[machine].server;
         let stream = self.streams.len();
         let unreachable = self.is_cut_off(process) || !self.servers.is_up(server, self.now);
-        let refused = self.strikes(process, FaultKind::WatchRefused);
+        let refused =
+            self.strikes(process, if of_pod { FaultKind::PodWatchRefused } else { FaultKind::WatchRefused });
         let opened = self.servers.store.open_watch(wall(self.now), request);
         self.streams.push(Stream {
             watch: None,
             process,
             id,
+            of_pod,
             server,
             open: true,
             silent: unreachable,
@@ -53,7 +57,7 @@ impl World {
             last_arrival: self.now,
             old_line: None,
         });
-        self.processes[process].watch = Some((id, stream));
+        *self.slot(process, of_pod) = Some((id, stream));
         self.trace.note(self.now, process, "opens watch", stream as u64);
         if unreachable {
             return;
@@ -70,7 +74,7 @@ impl World {
             Err(response) => *response,
         };
         self.streams[stream].open = false;
-        self.processes[process].watch = None;
+        *self.slot(process, of_pod) = None;
         self.send_input_later(process, Happening::WatchEnded(id, Some(Delivery::Response(refusal))));
     }
 
@@ -81,8 +85,19 @@ impl World {
         self.queue.plan(at, Event::Driver(process));
     }
 
-    pub(super) fn drop_watch(&mut self, process: usize) {
-        if let Some((_, stream)) = self.processes[process].watch.take() {
+    /// The watch of the Lease, or of the holder's Pod.
+    pub(super) fn watch_of(&self, process: usize, of_pod: bool) -> Option<(u64, usize)> {
+        let running = &self.processes[process];
+        if of_pod { running.pod_watch } else { running.watch }
+    }
+
+    fn slot(&mut self, process: usize, of_pod: bool) -> &mut Option<(u64, usize)> {
+        let running = &mut self.processes[process];
+        if of_pod { &mut running.pod_watch } else { &mut running.watch }
+    }
+
+    pub(super) fn drop_watch(&mut self, process: usize, of_pod: bool) {
+        if let Some((_, stream)) = self.slot(process, of_pod).take() {
             self.streams[stream].open = false;
             self.streams[stream].watch = None;
         }
@@ -91,9 +106,8 @@ impl World {
     /// The store has changed: each server's cache will see it.
     pub(super) fn plan_pumps(&mut self) {
         for process in 0..self.processes.len() {
-            if let Some((_, stream)) = self.processes[process].watch {
-                self.plan_pump(stream);
-            }
+            let watches = [self.processes[process].watch, self.processes[process].pod_watch];
+            watches.into_iter().flatten().for_each(|(_, stream)| self.plan_pump(stream));
         }
     }
 
@@ -169,18 +183,22 @@ impl World {
 
     /// The server, or the way to it, ends a watch.
     pub(super) fn end_stream(&mut self, stream: usize) {
-        let Stream { open: true, process, id, .. } = self.streams[stream] else { return };
+        let Stream { open: true, process, id, of_pod, .. } = self.streams[stream] else { return };
         self.trace.note(self.now, process, "loses watch", stream as u64);
-        self.drop_watch(process);
+        self.drop_watch(process, of_pod);
         self.send_input(process, Happening::WatchEnded(id, None));
     }
 
     pub(super) fn streams_of_server(&self, server: Option<usize>) -> Vec<usize> {
-        let open = self.processes.iter().filter_map(|process| process.watch);
+        let open = self.processes.iter().flat_map(|process| [process.watch, process.pod_watch]).flatten();
         open.map(|(_, stream)| stream)
             .filter(|&stream| server.is_none_or(|server| self.streams[stream].server == server))
             .collect()
     }
+}
+
+pub(super) fn is_of_pod(request: &Request<Vec<u8>>) -> bool {
+    request.uri().path().ends_with("/pods")
 }
 
 /// Stands for the head of the answer, which comes before all lines.
