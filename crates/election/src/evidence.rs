@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::answer::{Reason, Refusal, WatchEvent};
 use crate::config::{LeaseName, Mode, is_dns_name};
 use crate::identity::{Nonce, Secret};
+use crate::json::Object;
 use crate::record::Record;
 
 /// First word of a termination message that reveals a secret.
@@ -105,14 +106,19 @@ impl PodEvent {
     pub(crate) fn parse(lease: &LeaseName, line: &[u8]) -> Self {
         let unexpected = |message: String| Self::Failed(Refusal::new(Reason::Unexpected, 0, message, None));
         let event: Event<'_> = match serde_json::from_slice(line) {
-            Ok(event) => event,
+            Ok(Object(event)) => event,
             Err(error) => return unexpected(format!("event of a Pod: {error}")),
         };
         match event.kind.as_str() {
             "BOOKMARK" => Self::Bookmark,
-            "ADDED" | "MODIFIED" | "DELETED" => match serde_json::from_str::<Pod>(event.object.get()) {
-                Ok(pod) if pod.kind.as_deref().is_none_or(|kind| kind == "Pod") => Self::Pod(Box::new(pod)),
-                Ok(pod) => unexpected(format!("an object of kind {:?} where a Pod was expected", pod.kind)),
+            "ADDED" | "MODIFIED" | "DELETED" => match serde_json::from_str::<Object<Pod>>(event.object.get())
+            {
+                Ok(Object(pod)) if pod.kind.as_deref().is_none_or(|kind| kind == "Pod") => {
+                    Self::Pod(Box::new(pod))
+                }
+                Ok(Object(pod)) => {
+                    unexpected(format!("an object of kind {:?} where a Pod was expected", pod.kind))
+                }
                 Err(error) => unexpected(format!("event of a Pod: not a Pod: {error}")),
             },
             _ => match WatchEvent::parse(lease, line) {
@@ -231,19 +237,25 @@ impl ContainerStatus {
     /// Its ends that the kubelet has seen: of this instance, and of the one before.
     fn reports(&self) -> impl Iterator<Item = &Terminated> {
         let states = [&self.state, &self.last_state].into_iter().flatten();
-        states.filter_map(|state| state.terminated.as_ref()).filter(|end| end.is_seen())
+        states.filter_map(State::end).filter(|end| end.is_seen())
     }
 
     /// Whether this instance has ended, and none has been started since.
     fn has_ended(&self) -> bool {
-        let state = self.state.as_ref().and_then(|state| state.terminated.as_ref());
+        let state = self.state.as_ref().and_then(State::end);
         state.is_some_and(Terminated::is_seen)
     }
 }
 
 #[derive(Debug, Deserialize)]
 struct State {
-    terminated: Option<Terminated>,
+    terminated: Option<Object<Terminated>>,
+}
+
+impl State {
+    fn end(&self) -> Option<&Terminated> {
+        self.terminated.as_ref().map(|Object(end)| end)
+    }
 }
 
 #[derive(Debug, Deserialize)]
