@@ -48,6 +48,9 @@ impl<'a> Plan<'a> {
         if self.election.events {
             flags.push("--events".to_owned());
         }
+        if self.election.evidence.is_none() {
+            flags.push("--evidence=off".to_owned());
+        }
         flags.extend(self.elector.flags.iter().cloned());
         flags
     }

@@ -120,7 +120,10 @@ fn command(
     if own.is_empty() {
         return Err(InputError::NoCommand { object: plan.object(), container: name.to_owned() });
     }
-    let head = [PROGRAM.to_owned()].into_iter().chain(plan.flags());
+    let message = there.and_then(|container| container.text_at("terminationMessagePath"));
+    let message = message.filter(|path| *path != TERMINATION_LOG && plan.election.evidence.is_some());
+    let message = message.map(|path| format!("--termination-log={path}"));
+    let head = [PROGRAM.to_owned()].into_iter().chain(plan.flags()).chain(message);
     Ok(head.chain(["--".to_owned()]).chain(own.iter().cloned()).collect())
 }
 
@@ -166,6 +169,8 @@ fn probes(plan: &mut Plan<'_>, wrapped: &mut Node, there: Option<&Node>, keep_re
 
 const VOLUME: &str = "leader-elector";
 const FOLDER: &str = "/leader-elector";
+/// Where the kubelet looks, and the elector writes, unless they are told otherwise.
+const TERMINATION_LOG: &str = "/dev/termination-log";
 const PROGRAM: &str = "/leader-elector/leader-elector";
 /// Not `FOLDER`: in the elector's own image the program itself is called that, and nothing can be mounted on a file.
 const INSTALL_FOLDER: &str = "/install";

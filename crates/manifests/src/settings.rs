@@ -15,6 +15,8 @@ pub struct Election {
     pub(crate) app: String,
     pub(crate) service_account: Option<String>,
     pub(crate) events: bool,
+    /// Pods that may be watched; none named for all of the namespace.
+    pub(crate) evidence: Option<Vec<String>>,
 }
 
 impl Election {
@@ -35,7 +37,7 @@ impl Election {
                 why: "1 to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, as a label wants it",
             });
         }
-        Ok(Self { lease, app: app.to_owned(), service_account: None, events: false })
+        Ok(Self { lease, app: app.to_owned(), service_account: None, events: false, evidence: None })
     }
 
     /// The service account of the Pods, if it has another name than the app.
@@ -54,6 +56,18 @@ impl Election {
     pub fn events(mut self, events: bool) -> Self {
         self.events = events;
         self
+    }
+
+    /// Also allows the watch of these Pods, or with none named of all in the namespace, for take-overs on the kubelet's
+    /// report that the holder's process has ended. Without it, the elector is told to do without.
+    ///
+    /// # Errors
+    ///
+    /// If one is no name for a Pod.
+    pub fn evidence(mut self, pods: Vec<String>) -> Result<Self, InputError> {
+        pods.iter().try_for_each(|pod| check_name("Pod", pod))?;
+        self.evidence = Some(pods);
+        Ok(self)
     }
 
     /// The service account of the Pods.

@@ -130,6 +130,23 @@ impl Workload {
         self.object()?.at(&["metadata", "namespace"])?.text()
     }
 
+    /// The names of its Pods, as far as they are known before: those of a StatefulSet whose replicas are said.
+    pub fn pods(&self) -> Vec<String> {
+        let spec = self.object().and_then(|object| object.get("spec"));
+        let number = |path: &[&str]| match spec.and_then(|spec| spec.at(path)) {
+            Some(Node::Number(number)) => number.as_u64(),
+            _ => None,
+        };
+        let (Kind::StatefulSet, Some(replicas)) = (self.name.kind, number(&["replicas"])) else {
+            return Vec::new();
+        };
+        let first = number(&["ordinals", "start"]).unwrap_or_default();
+        if replicas > PODS_MAX {
+            return Vec::new();
+        }
+        (first..first + replicas).map(|ordinal| format!("{}-{ordinal}", self.name())).collect()
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name.name
@@ -255,3 +272,6 @@ const SERVER_SET: &[&str] = &[
 ];
 const CONTROLLER_SET: &[&str] =
     &["deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration"];
+
+/// With more, no list of names is of use to anybody who reads it.
+const PODS_MAX: u64 = 100;

@@ -71,6 +71,34 @@ fn a_lease_has_labels_only_and_each_grant_its_reason() {
     insta::assert_snapshot!("rbac", write(&rbac(&election().events(true), true)));
 }
 
+/// Whoever may watch all Pods of a namespace reads their environment: names are told where they are known.
+#[test]
+fn evidence_is_of_the_pods_of_a_stateful_set_or_else_of_all() {
+    let known = election().evidence(find(STATEFUL_SET).unwrap().pods()).unwrap();
+    insta::assert_snapshot!("evidence", write(&rbac(&known, false)[2..]));
+    let deployment = STATEFUL_SET.replace("kind: StatefulSet", "kind: Deployment");
+    assert_eq!(find(&deployment).unwrap().pods(), [""; 0]);
+    let start_at_5 = STATEFUL_SET.replace("  replicas: 3", "  replicas: 2\n  ordinals: {start: 5}");
+    assert_eq!(find(&start_at_5).unwrap().pods(), ["my-service-5", "my-service-6"]);
+    let all = write(&rbac(&election().evidence(Vec::new()).unwrap(), false));
+    assert!(all.contains("- pods\n  verbs:\n  - watch # "), "{all}");
+    assert!(election().evidence(vec!["no name".to_owned()]).is_err());
+}
+
+/// Without the right to watch Pods, each start would say in the log that it lacks.
+#[test]
+fn the_elector_is_told_to_do_without_evidence_where_it_is_not_allowed() {
+    let message = "        terminationMessagePath: /run/last-words\n        volumeMounts:";
+    let elsewhere = STATEFUL_SET.replace("        volumeMounts:", message);
+    let run_with = |election: &Election, text: &str| {
+        workload(&exec(&find(text).unwrap(), election, &elector(), &run()).unwrap())
+    };
+    let allowed = election().evidence(Vec::new()).unwrap();
+    assert!(run_with(&election(), &elsewhere).contains("--evidence=off"));
+    assert!(!run_with(&allowed, STATEFUL_SET).contains("--evidence"), "on is its default");
+    assert!(run_with(&allowed, &elsewhere).contains("--termination-log=/run/last-words"));
+}
+
 #[test]
 fn a_service_gets_a_native_sidecar_beside_it() {
     let generated = with_sidecar(STATEFUL_SET, &file()).unwrap();

@@ -24,7 +24,7 @@ fn thousands_of_hours_have_never_two_leaders_and_every_fault_in_every_window() {
     assert_eq!((report.stale_writes_passed, report.good_writes_refused), (0, 0));
     assert!(report.void_worlds <= worlds / 100, "{} worlds prove nothing", report.void_worlds);
     assert!(report.hand_overs >= worlds * 20, "{} hand-overs are too few", report.hand_overs);
-    assert!(report.evidence_take_overs >= worlds, "{} are too few", report.evidence_take_overs);
+    assert!(report.evidence_take_overs >= worlds / 2, "{} are too few", report.evidence_take_overs);
     let never = report.faults.iter().filter(|(_, times)| **times == 0).map(|(kind, _)| kind.name());
     assert_eq!(never.collect::<Vec<_>>(), [""; 0], "faults that never struck");
     assert_eq!(report.thin_cells(STRIKES_MIN), [], "cells of faults and windows that were struck too seldom");

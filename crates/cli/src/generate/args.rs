@@ -79,6 +79,12 @@ pub(crate) struct RbacArgs {
     /// Also allow Events about the Lease, by a Role of its own
     #[arg(long)]
     pub(crate) events: bool,
+    /// Allow the watch of Pods, by a Role of its own, so that the death of a leader's process costs no wait
+    #[arg(long, value_enum, default_value_t = Switch::On, value_name = "SWITCH")]
+    pub(crate) evidence: Switch,
+    /// A Pod that may be watched for that; may be repeated [default: all of the namespace]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pod: Vec<String>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -105,6 +111,10 @@ pub(crate) struct WorkloadArgs {
     /// Record Events about the Lease, and allow it
     #[arg(long)]
     pub(crate) events: bool,
+    /// Take over as soon as the kubelet reports the death of a leader's process, and allow the watch of Pods that this needs
+    /// [default: with exec on, with sidecar off, since then all of the Pod has to end]
+    #[arg(long, value_enum, value_name = "SWITCH")]
+    pub(crate) evidence: Option<Switch>,
     /// Image of leader-elector
     #[arg(long, default_value = concat!("leader-elector:", env!("CARGO_PKG_VERSION")))]
     pub(crate) image: String,
@@ -140,6 +150,15 @@ pub(crate) enum Only {
     Election,
     /// The workload and what came in with it, or its change.
     Workload,
+}
+
+/// Whether something is generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// What can be left out.

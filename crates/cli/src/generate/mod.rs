@@ -15,7 +15,9 @@ use leasehold_manifests::{
 };
 
 pub(crate) use args::GenerateArgs;
-use args::{ExecArgs, Format, LeaseArgs, Only, OutputArgs, Part, RbacArgs, SidecarArgs, What, WorkloadArgs};
+use args::{
+    ExecArgs, Format, LeaseArgs, Only, OutputArgs, Part, RbacArgs, SidecarArgs, Switch, What, WorkloadArgs,
+};
 
 use crate::problem::{Outcome, PASS, Problem};
 
@@ -43,6 +45,9 @@ fn rbac(args: &RbacArgs) -> Result<()> {
     if let Some(account) = &args.service_account {
         election = election.service_account(account)?;
     }
+    if args.evidence == Switch::On {
+        election = election.evidence(args.pod.clone())?;
+    }
     print(&leasehold_manifests::rbac(&election, args.service_account.is_none()), &args.output)
 }
 
@@ -54,7 +59,7 @@ fn sidecar(args: &SidecarArgs) -> Result<()> {
         budget: has(&args.common, Part::Budget),
         spread: has(&args.common, Part::Spread),
     };
-    generate(&args.common, |workload, election, elector| {
+    generate(&args.common, Switch::Off, |workload, election, elector| {
         leasehold_manifests::sidecar(workload, election, elector, &asked)
     })
 }
@@ -67,7 +72,7 @@ fn exec(args: &ExecArgs) -> Result<()> {
         budget: has(&args.common, Part::Budget),
         spread: has(&args.common, Part::Spread),
     };
-    generate(&args.common, |workload, election, elector| {
+    generate(&args.common, Switch::On, |workload, election, elector| {
         leasehold_manifests::exec(workload, election, elector, &asked)
     })
 }
@@ -79,6 +84,7 @@ fn has(args: &WorkloadArgs, part: Part) -> bool {
 /// Reads the workload, changes it, and writes the result.
 fn generate(
     args: &WorkloadArgs,
+    evidence: Switch,
     change: impl Fn(&Workload, &Election, &Elector) -> Result<Generated, InputError>,
 ) -> Result<()> {
     let workload = match (&args.filename, &args.workload) {
@@ -96,7 +102,10 @@ fn generate(
         (None, Some(name)) => Workload::named(name.clone()),
         (None, None) => return Err(InputError::Empty.into()),
     };
-    let election = election_of(args, &workload)?;
+    let mut election = election_of(args, &workload)?;
+    if args.evidence.unwrap_or(evidence) == Switch::On {
+        election = election.evidence(workload.pods())?;
+    }
     let elector = Elector {
         image: args.image.clone(),
         timing: TimingSettings::from_lease_duration(args.ttl).build().context("--ttl cannot hold")?,
