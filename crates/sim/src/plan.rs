@@ -263,8 +263,7 @@ impl Plan {
                 .extend((0..peers).map(|_| CandidatePlan::draw_peer(&mut apart, &settings.mixed, error)));
         }
         let mut care = Chance::new(seed ^ 0x0c4a_12e5);
-        let candidates =
-            candidates.into_iter().map(|candidate| candidate.with_care(&mut care, settings)).collect();
+        candidates.iter_mut().for_each(|candidate| candidate.add_care(&mut care, settings));
         let judged = match (keeps || settings.strict, mixed) {
             (false, _) => Class::C,
             (true, true) => Class::B,
@@ -389,21 +388,18 @@ impl CandidatePlan {
 
     /// How it cares for its health. Its work gives a sign of life every five seconds at least, and is silent no longer while a
     /// fault lasts that a leader has to live through.
-    fn with_care(self, chance: &mut Chance, settings: &Settings) -> Self {
+    fn add_care(&mut self, chance: &mut Chance, settings: &Settings) {
         let seconds = Duration::from_secs;
         let cares = chance.happens(settings.caring_permille);
         let waits_for_signs = chance.happens(700).then(|| chance.within(seconds(15), seconds(60)));
         let leads_in_need = chance.happens(600).then(|| chance.pick(&[seconds(5), seconds(20), seconds(60)]));
         let checks_first = chance.happens(400);
         if !cares {
-            return self;
+            return;
         }
-        Self {
-            heartbeat_deadline: waits_for_signs,
-            lead_unhealthy_after: leads_in_need,
-            checks_first,
-            ..self
-        }
+        self.heartbeat_deadline = waits_for_signs;
+        self.lead_unhealthy_after = leads_in_need;
+        self.checks_first = checks_first;
     }
 
     fn draw_peer(chance: &mut Chance, mixed: &Mixed, error: u32) -> Self {
