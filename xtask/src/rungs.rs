@@ -26,6 +26,8 @@ pub(crate) enum Rung {
     Conformance,
     /// Library and sidecar against the real control plane, and with client-go
     ControlPlane,
+    /// The sidecar in Pods on real nodes; needs root
+    Nodes,
     /// Each rule of the core removed in turn; with --full only
     Mutants,
 }
@@ -89,7 +91,14 @@ impl Ladder {
                 }
             }
             Rung::Conformance => self.end_to_end(|name| name == CONFORMANCE),
-            Rung::ControlPlane => self.end_to_end(|name| ![CONFORMANCE, IMAGE].contains(&name)),
+            Rung::ControlPlane => self.end_to_end(|name| ![CONFORMANCE, IMAGE, NODES].contains(&name)),
+            Rung::Nodes => {
+                let code = run_binary("debug", "leasehold-nodes", &["build".to_owned()])?;
+                if code != ExitCode::SUCCESS {
+                    bail!("nodes cannot be had here, as said above; --skip nodes leaves them out");
+                }
+                self.end_to_end(|name| name == NODES)
+            }
             Rung::Mutants => {
                 say(&mutants::run(&[])?.to_string());
                 Ok(Totals::default())
@@ -137,6 +146,7 @@ impl Rung {
             Self::Servers => "servers",
             Self::Conformance => CONFORMANCE,
             Self::ControlPlane => "control-plane",
+            Self::Nodes => NODES,
             Self::Mutants => "mutants",
         }
     }
@@ -146,6 +156,8 @@ impl Rung {
 const CONFORMANCE: &str = "conformance";
 /// The rung, and its test of `e2e`.
 const IMAGE: &str = "image";
+/// As [`IMAGE`].
+const NODES: &str = "nodes";
 /// The test of `sim` that has a rung of its own.
 const HOURS: &str = "hours";
 

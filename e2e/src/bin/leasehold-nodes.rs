@@ -19,7 +19,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build kubelet, controllers, scheduler and container runtime, unless that was done before
+    /// Build and install all that nodes need, unless that was done before
     Build,
     /// Start a control plane and nodes in the background, and print how to reach them
     Up {
@@ -61,10 +61,7 @@ async fn main() -> ExitCode {
 }
 
 fn build() -> Result<()> {
-    let tools = tools::ensure_node()?;
-    let programs =
-        [tools.containerd, tools.ctr, tools.kubelet, tools.kube_controller_manager, tools.kube_scheduler];
-    for program in programs {
+    for program in nodes::build()? {
         writeln!(io::stdout(), "{}", program.display())?;
     }
     Ok(())

@@ -11,15 +11,20 @@ mod needs;
 mod network;
 mod node;
 mod remains;
+mod scrape;
 mod shell;
+mod stage;
 mod state;
+mod verdict;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::api::{Api, ListParams};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use images::Image;
 pub use managers::forward;
@@ -27,10 +32,14 @@ use managers::{Managers, Reaper};
 pub use needs::check_root;
 use network::Link;
 pub use node::Node;
+pub use scrape::Scraper;
+pub use stage::{Form, Stage, StageSettings};
 pub use state::NodesState;
 use state::{Owner, absent_folders, kernel_settings};
+pub use verdict::Verdict;
 
 use crate::control_plane::{API_SERVICE, ControlPlane};
+use crate::kubectl::kubectl;
 use crate::tools;
 
 /// Nodes that end with this handle, or with our own process.
@@ -56,6 +65,7 @@ impl Nodes {
         }
         check_root()?;
         clear_leftovers()?;
+        needs::check_no_kubelet()?;
         let system = needs::ensure_system()?;
         let node_tools = tools::ensure_node()?;
         let programs = images::build_programs()?;
@@ -93,6 +103,52 @@ impl Nodes {
         }
         started.until_ready().await?;
         Ok(started)
+    }
+
+    /// The two nodes that all tests of this process share, for one test at a time: it may do anything to them. They are
+    /// started by the first one, made whole again for each, and end with the last one that waits for its turn.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and when they cannot be made whole.
+    pub async fn turn() -> Result<OwnedMutexGuard<Self>> {
+        static SHARED: Mutex<Weak<Mutex<Nodes>>> = Mutex::const_new(Weak::new());
+        let running = {
+            let mut shared = SHARED.lock().await;
+            match shared.upgrade() {
+                Some(running) => running,
+                None => {
+                    let started = Arc::new(Mutex::new(Self::start(2).await?));
+                    *shared = Arc::downgrade(&started);
+                    started
+                }
+            }
+        };
+        let mut nodes = running.lock_owned().await;
+        nodes.heal().await?;
+        Ok(nodes)
+    }
+
+    /// Ends what an earlier test has done to the nodes.
+    async fn heal(&mut self) -> Result<()> {
+        network::restore_all_pods()?;
+        for node in &mut self.nodes {
+            node.restore()?;
+            if !node.has_kubelet() {
+                node.start_kubelet()?;
+            }
+            kubectl(&self.control_plane, &["uncordon", &node.name()], "")?;
+        }
+        self.until_ready().await
+    }
+
+    /// A folder for what Pods share, which goes with the nodes.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn shared_folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.state.folder.join("data").join(name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        Ok(folder)
     }
 
     /// The control plane that they belong to.
@@ -181,6 +237,20 @@ impl Nodes {
         }
         Ok(())
     }
+}
+
+/// Builds and installs what is missing, and tells where the programs are.
+///
+/// # Errors
+/// When this is not root, or something cannot be had.
+pub fn build() -> Result<Vec<PathBuf>> {
+    check_root()?;
+    let system = needs::ensure_system()?;
+    let tools = tools::ensure_node()?;
+    images::build_programs()?;
+    let programs =
+        [tools.containerd, tools.ctr, tools.kubelet, tools.kube_controller_manager, tools.kube_scheduler];
+    Ok(programs.into_iter().chain([system.runc]).collect())
 }
 
 /// Ends nodes whose owner is gone, so that new ones can be made.

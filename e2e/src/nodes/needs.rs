@@ -30,15 +30,20 @@ pub fn check_root() -> Result<()> {
     Ok(())
 }
 
+/// Fails if this machine is a node already.
+pub(super) fn check_no_kubelet() -> Result<()> {
+    ensure!(
+        !running_programs()?.iter().any(|(_, name)| name == "kubelet"),
+        "a kubelet runs on this machine: it is a node of some cluster, and nodes of ours would disturb it"
+    );
+    Ok(())
+}
+
 /// Finds what nodes need, and installs it where apt-get can.
 ///
 /// # Errors
 /// One line that says what is missing and what to do.
 pub(super) fn ensure_system() -> Result<SystemTools> {
-    ensure!(
-        !running_programs()?.iter().any(|(_, name)| name == "kubelet"),
-        "a kubelet runs on this machine: it is a node of some cluster, and nodes of ours would disturb it"
-    );
     for (program, package) in [("ip", "iproute2"), ("nsenter", "util-linux"), ("umount", "mount")] {
         ensure!(find(program).is_some(), "nodes need `{program}`: install {package}");
     }

@@ -103,24 +103,25 @@ pub(super) fn remove_api_address() -> Result<bool> {
     Ok(there)
 }
 
-/// Cuts one Pod off from the machine, and so from the API server: what is sent to it is dropped.
+/// Cuts one Pod off from the API server: what that sends to the Pod is dropped, and nothing else.
 pub(super) fn cut_pod(address: &str) -> Result<()> {
-    ip(&format!("route add blackhole {address}/32")).map(drop)
+    ip(&format!("rule add from {API_SERVICE} to {address} blackhole")).map(drop)
 }
 
 /// Ends [`cut_pod`].
 pub(super) fn restore_pod(address: &str) -> Result<()> {
-    ip(&format!("route delete blackhole {address}/32")).map(drop)
+    ip(&format!("rule delete from {API_SERVICE} to {address} blackhole")).map(drop)
 }
 
 /// Ends every [`cut_pod`], and tells how many there were.
 pub(super) fn restore_all_pods() -> Result<usize> {
-    let routes = ip("route show type blackhole")?;
-    let ours: Vec<_> = routes.split_whitespace().filter(|word| word.starts_with("198.18.")).collect();
-    for address in &ours {
+    let rules = ip("rule show")?;
+    let to = format!("from {API_SERVICE} to ");
+    let cut: Vec<_> = rules.lines().filter_map(|rule| rule.split_once(&to)?.1.split(' ').next()).collect();
+    for address in &cut {
         restore_pod(address)?;
     }
-    Ok(ours.len())
+    Ok(cut.len())
 }
 
 /// Nodes and their namespaces are called this, with a number.

@@ -89,6 +89,10 @@ impl Node {
         Ok(())
     }
 
+    pub(super) fn has_kubelet(&self) -> bool {
+        self.kubelet.is_some()
+    }
+
     /// Kills the kubelet: containers run on, and nobody reports on them.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ impl NodesState {
         let links = (1..=self.nodes.len()).filter_map(|number| u8::try_from(number).ok()).map(Link::new);
         let links: Vec<bool> = links.map(Link::remove).collect::<Result<_>>()?;
         tell(links.into_iter().filter(|there| *there).count(), "network namespaces with their devices");
-        tell(network::restore_all_pods()?, "routes that cut Pods off");
+        tell(network::restore_all_pods()?, "rules that cut Pods off");
         tell(usize::from(network::remove_api_address()?), "address");
         tell(self.remove_log_links()?, "links to logs");
         tell(self.remove_shared_folders()?, "folders that were not there before");
