@@ -93,14 +93,15 @@ fn a_lease_and_its_role_need_a_name_and_a_namespace() {
 #[test]
 fn the_readme_shows_what_is_printed() {
     let lease = printed(&["lease", "my-service-leader", "-n", "production"], "");
-    let rbac = printed(&["rbac", "my-service-leader", "-n", "production"], "");
+    let rbac = printed(&["rbac", "my-service-leader", "-n", "production", "--evidence", "off"], "");
     assert_shows("README.md", &[("\n  name: production\n---\n", &format!("{lease}---\n{rbac}"))]);
 }
 
 #[test]
 fn the_page_about_manifests_shows_what_is_printed() {
     let lease = ["lease", "my-service-leader", "-n", "production"];
-    let rbac = ["rbac", "my-service-leader", "-n", "production", "--service-account", "my-service"];
+    let rbac = "rbac my-service-leader -n production --service-account my-service --evidence off";
+    let rbac: Vec<&str> = rbac.split(' ').collect();
     let shown = [&lease[..], &rbac]
         .map(|args| (format!("```console\n$ leasehold generate {}\n", args.join(" ")), printed(args, "")));
     let shown = shown.each_ref().map(|(begin, block)| (begin.as_str(), block.as_str()));
