@@ -117,7 +117,8 @@ impl PodEvent {
                     Self::Pod(Box::new(pod))
                 }
                 Ok(Object(pod)) => {
-                    unexpected(format!("an object of kind {:?} where a Pod was expected", pod.kind))
+                    let kind = pod.kind.unwrap_or_default();
+                    unexpected(format!("an object of kind {kind:?} where a Pod was expected"))
                 }
                 Err(error) => unexpected(format!("event of a Pod: not a Pod: {error}")),
             },

@@ -1,8 +1,9 @@
-//! What foreign bytes do to the machine: records, answers and lines of a watch. Kept examples with what becomes of each,
+//! What foreign bytes do to the machine: records, answers and lines of watches. Kept examples with what becomes of each,
 //! and properties that hold of all bytes.
 #![expect(clippy::unwrap_used, reason = "helpers of tests, too, end a test by panicking")]
 
 mod answer;
+mod pod_line;
 mod record;
 mod started;
 mod watch_line;
@@ -31,6 +32,14 @@ fn what_becomes_of_a_line_of_a_watch() {
     corpus.assert_outcomes(|example| watch_line::outcome(&example.bytes));
     corpus.examples().iter().for_each(|example| watch_line::property(&example.bytes));
     check(CASES, corpus.foreign(), |bytes| watch_line::property(&bytes.0));
+}
+
+#[test]
+fn what_becomes_of_a_line_about_a_pod() {
+    let corpus = corpus("pod-line");
+    corpus.assert_outcomes(|example| pod_line::outcome(&example.bytes));
+    corpus.examples().iter().for_each(|example| pod_line::property(&example.bytes));
+    check(CASES, corpus.foreign(), |bytes| pod_line::property(&bytes.0));
 }
 
 fn corpus(parser: &str) -> Corpus {

@@ -35,10 +35,19 @@ impl Started {
 
     /// A standby that knows this Lease and has a watch open.
     pub(crate) fn watching(lease: &str) -> (Self, WatchId) {
+        Self::watching_any(lease, "/leases")
+    }
+
+    /// A standby that knows this Lease and has a watch of its holder's Pod open.
+    pub(crate) fn watching_pod(lease: &str) -> (Self, WatchId) {
+        Self::watching_any(lease, "/pods")
+    }
+
+    fn watching_any(lease: &str, path: &str) -> (Self, WatchId) {
         let mut started = Self::new();
         let effects = started.answer(Response::new(lease.as_bytes().to_vec()));
         let watch = effects.list.iter().find_map(|effect| match effect {
-            Effect::OpenWatch(id, _) => Some(*id),
+            Effect::OpenWatch(id, request) if request.uri().path().ends_with(path) => Some(*id),
             _ => None,
         });
         let watch = watch.expect("it watches what it knows");

@@ -6,6 +6,7 @@
 //! | `elector=running` | `running`; `ended`: terminated; `restarted`: runs again, and its last state says how it ended; `waiting`: the same before it runs again; `unknown`: what a kubelet infers that knows no container |
 //! | `at=app` | where the elector runs: beside the `app`, or as a `sidecar` among the init containers |
 //! | `app=running` | the same of the app, or `none` |
+//! | `proxy=running`, `debugger=running` | another sidecar, an ephemeral container; none unless named |
 //! | `says=secret` | the termination message: the `secret` of `THEIRS`, its `nonce`, that of `another` process, or `nothing` |
 //! | `mode=library` | the mode that the message tells |
 //! | `phase=Running`, `condition=TYPE` | written by whomever |
@@ -61,6 +62,13 @@ fn pod(fields: &BTreeMap<String, String>) -> Result<Value, String> {
         let all: Vec<_> = app_names.into_iter().chain(["elector"]).collect();
         (json!([]), names(&all), json!([]), apps.into_iter().chain([elector]).collect())
     };
+    let (proxy, debugger) = (more(fields, "proxy")?, more(fields, "debugger")?);
+    let ephemeral: Vec<&str> = debugger.as_ref().map(|_| "debugger").into_iter().collect();
+    let with = |list: Value, more: Option<Value>| -> Value {
+        list.as_array().into_iter().flatten().cloned().chain(more).collect()
+    };
+    let proxy_named = proxy.as_ref().map(|_| json!({ "name": "proxy", "restartPolicy": "Always" }));
+    let (init, init_statuses) = (with(init, proxy_named), with(init_statuses, proxy));
     Ok(json!({
         "kind": "Pod",
         "metadata": {
@@ -69,14 +77,19 @@ fn pod(fields: &BTreeMap<String, String>) -> Result<Value, String> {
             "uid": field("uid", "u-1"),
             "resourceVersion": "77",
         },
-        "spec": { "initContainers": init, "containers": containers },
+        "spec": { "initContainers": init, "containers": containers, "ephemeralContainers": names(&ephemeral) },
         "status": {
             "phase": field("phase", "Running"),
             "conditions": [{ "type": field("condition", "Ready"), "status": "True" }],
             "initContainerStatuses": init_statuses,
             "containerStatuses": statuses,
+            "ephemeralContainerStatuses": with(json!([]), debugger),
         },
     }))
+}
+
+fn more(fields: &BTreeMap<String, String>, name: &str) -> Result<Option<Value>, String> {
+    fields.get(name).map(|state| status(name, state, "bye")).transpose()
 }
 
 fn status(name: &str, state: &str, message: &str) -> Result<Value, String> {
