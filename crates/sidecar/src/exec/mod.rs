@@ -46,6 +46,11 @@ pub fn part() -> Option<ExitCode> {
     }
 }
 
+/// Takes note of the end of orphans that this process was given as the first of its container, where it runs no command.
+pub(crate) fn reap_orphans() {
+    tree::reap_orphans([None; 2]);
+}
+
 /// A command that cannot be run at all.
 #[derive(Debug, thiserror::Error)]
 #[error("{program} {what}")]

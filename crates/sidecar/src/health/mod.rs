@@ -16,6 +16,7 @@ use tokio::sync::watch;
 pub use args::{HealthArgs, HealthWhile};
 pub(crate) use command::RunningCheck;
 
+use crate::exec;
 use command::Command;
 use file::File;
 use get::Get;
@@ -30,6 +31,8 @@ pub(crate) struct HealthConfig {
     successes: u32,
     when: HealthWhile,
     start_period: Duration,
+    /// Nobody else takes note of the end of what a check has left behind.
+    reaps: bool,
 }
 
 /// One thing that is asked.
@@ -84,6 +87,7 @@ impl HealthConfig {
             successes: args.health_successes,
             when: args.health_while.unwrap_or(default),
             start_period: args.health_start_period,
+            reaps: !with_command,
         }))
     }
 
@@ -110,6 +114,9 @@ impl HealthConfig {
             }
             let outcome = self.ask(&mut checks, &running).await;
             handle.count_health_check(outcome.counted());
+            if self.reaps {
+                exec::reap_orphans();
+            }
             // What was asked while leading says nothing of what comes after.
             if self.when == HealthWhile::Always || handle.is_leader() {
                 let begin = term.as_ref().map(|(_, begin)| *begin);
