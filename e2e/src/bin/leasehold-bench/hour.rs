@@ -68,27 +68,14 @@ fn figures(file: u32, exec: u32, peer_bytes: f64) -> Result<Vec<Measure>> {
         progress(&format!("{name}: {ours} bytes"));
         measure
     };
-    let resident = usage::resident_bytes;
+    let (resident, peer) = (usage::resident_bytes, Some(peer_bytes));
+    let both = usage::resident_bytes_together(&[exec, guardians[0]])?;
     Ok(vec![
-        row(
-            "rss-hour-file",
-            "after an hour: static sidecar with its file",
-            resident(file)?,
-            Some(peer_bytes),
-        ),
-        row(
-            "rss-hour-exec",
-            "after an hour: static sidecar with a command",
-            resident(exec)?,
-            Some(peer_bytes),
-        ),
+        row("rss-hour-file", "after an hour: static sidecar with its file", resident(file)?, peer),
+        row("own-hour-file", "after an hour: of that, its own", usage::own_bytes(file)?, None),
+        row("rss-hour-exec", "after an hour: static sidecar with a command", resident(exec)?, peer),
         row("rss-hour-guardian", "after an hour: the command's guardian", resident(guardians[0])?, None),
-        row(
-            "pss-hour-exec",
-            "after an hour: these two, what they share once",
-            usage::resident_bytes_together(&[exec, guardians[0]])?,
-            Some(peer_bytes),
-        ),
+        row("pss-hour-exec", "after an hour: these two, what they share once", both, peer),
     ])
 }
 

@@ -16,7 +16,7 @@ use crate::size::{find_dist, sidecar};
 /// sidecar, if it is there, until its file is.
 pub(crate) async fn start(ground: &Ground, starts: u32) -> Result<Vec<Measure>> {
     let mut measure = Measure::new("start", "process start to leadership of a free Lease", Unit::Seconds);
-    let title = "the same of the static sidecar, to its file";
+    let title = "static sidecar: process start to its file";
     let mut small = Measure::new("start-sidecar-dist", title, Unit::Seconds);
     let dist = find_dist(&sidecar()?);
     for round in 0..starts {
