@@ -63,6 +63,8 @@ scenarios! {
         of_targets(&[Target::Process]);
     Clocks, "clocks", "Only machines and their clocks fail.",
         of_targets(&[Target::Machine]);
+    Pods, "pods", "Candidates in Pods, of which the API server tells too late, too little or what is not so; and processes end.",
+        in_pods();
     GateWithoutClocks, "gate-without-clocks",
         "Clocks at any rate, machines stopped for minutes, and work that goes on: the gate is all that holds.",
         gate_without_clocks();
@@ -90,6 +92,12 @@ fn mixed() -> Settings {
 fn of_targets(targets: &[Target]) -> Settings {
     let faults = F::ALL.iter().copied().filter(|kind| targets.contains(&kind.target())).collect();
     Settings { faults, fault_permille: 600, ..Settings::default() }
+}
+
+fn in_pods() -> Settings {
+    let of_pods = of_targets(&[Target::Pod]);
+    let faults = of_pods.faults.iter().copied().chain([F::Killed, F::StoppedGracefully]).collect();
+    Settings { faults, pods_permille: 1_000, ..of_pods }
 }
 
 fn gate_without_clocks() -> Settings {
@@ -136,7 +144,9 @@ mod tests {
     fn scenarios_of_one_part_have_all_faults_of_this_part() {
         let parts =
             [Scenario::Network, Scenario::Server, Scenario::LeaseEdited, Scenario::Process, Scenario::Clocks];
-        let count: usize = parts.iter().map(|scenario| scenario.settings().faults.len()).sum();
-        assert_eq!(count, F::ALL.len());
+        let mut faults: Vec<F> = parts.iter().flat_map(|scenario| scenario.settings().faults).collect();
+        faults.extend(Scenario::Pods.settings().faults);
+        let missing: Vec<&F> = F::ALL.iter().filter(|kind| !faults.contains(kind)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

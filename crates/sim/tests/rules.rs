@@ -100,6 +100,8 @@ fn short_faults() -> Vec<FaultKind> {
         F::WallTo1970,
         F::RateChange,
         F::RateBeyondBound,
+        F::PodForceDeleted,
+        F::PodEvicted,
     ];
     let about_the_lease = [
         F::LeaseDeleted,

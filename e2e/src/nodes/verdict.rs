@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_pause_that_is_too_long_and_a_service_that_nobody_heard_of_do_not_pass() {
-        let entries = [entry(7, 10), entry(9, 5_011)];
+        let entries = [entry(7, 10), entry(7, 20), entry(9, 5_031), entry(9, 5_041)];
         let error = Verdict::of("stage", &entries, &samples()).unwrap().passed().unwrap_err().to_string();
         assert!(error.contains("nobody wrote for longer"), "{error}");
         assert!(Verdict::of("stage", &entries, &Samples::new()).is_err());

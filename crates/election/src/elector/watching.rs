@@ -121,9 +121,7 @@ impl Elector {
             self.watch.failures = 0;
             Duration::ZERO
         } else {
-            let doubled = retry_period * 2_u32.pow(self.watch.failures.min(10)) / 2;
-            self.watch.failures = self.watch.failures.saturating_add(1);
-            self.jittered(doubled.min(self.longest_pause()))
+            self.back_off_watch()
         };
         let asked = refusal.as_ref().map_or(Duration::ZERO, |refusal| self.asked(refusal));
         let pause = pause.max(asked);
@@ -135,6 +133,13 @@ impl Elector {
         if !pause.is_zero() {
             self.read_by(self.jittered(retry_period));
         }
+    }
+
+    /// The pause after one more watch that was of no use.
+    fn back_off_watch(&mut self) -> Duration {
+        let doubled = self.config.timing.retry_period() * 2_u32.pow(self.watch.failures.min(10)) / 2;
+        self.watch.failures = self.watch.failures.saturating_add(1);
+        self.jittered(doubled.min(self.longest_pause()))
     }
 
     pub(super) fn close_watch(&mut self) {
@@ -151,9 +156,12 @@ impl Elector {
         self.close_watch();
     }
 
-    /// A read showed what the watch had not: the watch is dead, and the next is believed once it has spoken.
+    /// A read showed what the watch had not: the watch is dead, and the next is believed once it has spoken. If that one was
+    /// dead, too, the cache behind it may lag, and yet another would tell nothing sooner: back off.
     pub(super) fn doubt_watch(&mut self) {
+        let pause = if self.watch.suspect { self.back_off_watch() } else { Duration::ZERO };
         self.restart_watch();
+        self.watch.state = WatchState::Closed { open_at: self.now.kill + pause };
         self.read_by(self.jittered(self.config.timing.retry_period()));
     }
 

@@ -48,6 +48,13 @@ impl Care {
         }
     }
 
+    /// The clock that rests are counted on may have stood still from an instant on.
+    pub(super) fn prolong_rest(&mut self, since: Nanos, stood: Duration) {
+        if self.rests_until > since {
+            self.rests_until = after(self.rests_until, stood);
+        }
+    }
+
     /// Whether nothing of its health keeps the candidate from leading.
     pub(super) fn is_fit(&self, now: Nanos) -> bool {
         self.healthy && now >= self.rests_until
@@ -227,7 +234,12 @@ impl World {
 
     /// Takes down since when a process was shown no news of a holder.
     pub(super) fn note_holder(&mut self, process: usize, sight: &Sight) {
-        let Some(lease) = sight.lease() else { return };
+        let Some(lease) = sight.lease() else {
+            // Where there is no Lease, nobody holds it.
+            let care = &mut self.processes[process].care;
+            care.unheld_since = care.unheld_since.or(Some(self.now));
+            return;
+        };
         let Lease { holder, transitions, renew_time, .. } = lease;
         let shown = (holder.clone(), *transitions, renew_time.clone());
         let care = &mut self.processes[process].care;

@@ -35,6 +35,10 @@ impl World {
         }
         let Some(since) = running.frozen_since.take() else { return };
         self.log.processes[process].frozen.push((since, self.now));
+        // What does not run counts no rest.
+        let stood = Duration::from_nanos(self.now.since(since).0);
+        let running = &mut self.processes[process];
+        running.care.prolong_rest(since, stood);
         self.trace.note(self.now, process, "thaws", 0);
         // Its threads start to run in any order.
         let deferred = std::mem::take(&mut self.processes[process].deferred);

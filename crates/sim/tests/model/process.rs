@@ -211,7 +211,8 @@ fn config(who: usize, incarnation: u8, mutant: Option<Mutant>) -> Config {
     let identity = Identity::of_process(&name(who, incarnation), None, &secret);
     let timing = mutant.and_then(Mutant::timing);
     let timing = timing.unwrap_or_else(|| settings().build().expect("these timings hold"));
-    Config { stop_timeout: Duration::from_secs(2), ..Config::new(lease, identity, timing) }
+    // Nothing here is a Pod.
+    Config { stop_timeout: Duration::from_secs(2), evidence: false, ..Config::new(lease, identity, timing) }
 }
 
 /// As stories call it: `a`, and `a'` once it was started again.

@@ -77,6 +77,8 @@ impl Server {
         self.revision += 1;
         self.uids += 1;
         object["kind"] = "Lease".into();
+        object["metadata"]["name"] = "db".into();
+        object["metadata"]["namespace"] = "prod".into();
         object["metadata"]["uid"] = format!("lease-{}", self.uids).into();
         let version = Arc::new(self.stamp(object));
         self.lease = Some(Arc::clone(&version));
