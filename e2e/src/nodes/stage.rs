@@ -264,13 +264,22 @@ impl Stage {
         send(first, Signal::KILL)
     }
 
-    /// Asks the API server to evict a Pod, as a drain does, and keeps to the PodDisruptionBudget.
+    /// Asks the API server to evict a Pod, as a drain does: again while the PodDisruptionBudget does not allow it, which is
+    /// so until the controller has counted the Pods that are ready.
     ///
     /// # Errors
-    /// When it refuses.
+    /// When it refuses for another reason, or for too long.
     pub async fn evict(&self, pod: &str) -> Result<()> {
         let pods: Api<Pod> = Api::namespaced(self.admin.clone(), &self.namespace);
-        pods.evict(pod, &EvictParams::default()).await.map(drop).with_context(|| format!("evicting {pod}"))
+        let begun = Instant::now();
+        loop {
+            match pods.evict(pod, &EvictParams::default()).await {
+                Err(kube::Error::Api(status)) if status.code == 429 && begun.elapsed() < PATIENCE => {
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                }
+                answer => return answer.map(drop).with_context(|| format!("evicting {pod}")),
+            }
+        }
     }
 
     /// What all electors have logged, for an error message.
