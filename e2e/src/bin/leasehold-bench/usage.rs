@@ -1,6 +1,7 @@
 //! What a process uses, by the kernel's account in `/proc`.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,10 +47,8 @@ pub(crate) fn resident_bytes_together(ids: &[u32]) -> Result<f64> {
 /// # Errors
 /// When there is no such process.
 pub(crate) fn children(id: u32) -> Result<Vec<u32>> {
-    let folder = format!("/proc/{id}/task");
     let mut children = Vec::new();
-    for task in fs::read_dir(&folder).with_context(|| format!("listing {folder}"))? {
-        let text = read(task?.path().join("children"))?;
+    for text in of_threads(id, "children")? {
         children.extend(text.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
     }
     Ok(children)
@@ -61,15 +60,28 @@ pub(crate) fn children(id: u32) -> Result<Vec<u32>> {
 /// # Errors
 /// When there is no such process.
 pub(crate) fn cpu_time(id: u32) -> Result<Duration> {
-    let folder = format!("/proc/{id}/task");
     let mut nanoseconds = 0;
-    for task in fs::read_dir(&folder).with_context(|| format!("listing {folder}"))? {
-        let path = task?.path().join("schedstat");
-        let schedstat = read(&path)?;
+    for schedstat in of_threads(id, "schedstat")? {
         let first = schedstat.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
-        nanoseconds += first.with_context(|| format!("{} holds {schedstat:?}", path.display()))?;
+        nanoseconds += first.with_context(|| format!("schedstat of process {id} holds {schedstat:?}"))?;
     }
     Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// One file of each thread of a process. A thread may end while they are listed.
+fn of_threads(id: u32, file: &str) -> Result<Vec<String>> {
+    let folder = format!("/proc/{id}/task");
+    let mut texts = Vec::new();
+    for task in fs::read_dir(&folder).with_context(|| format!("listing {folder}"))? {
+        let path = task?.path().join(file);
+        match fs::read_to_string(&path) {
+            Ok(text) => texts.push(text),
+            Err(error)
+                if error.raw_os_error() == Some(NO_SUCH_PROCESS) || error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        }
+    }
+    Ok(texts)
 }
 
 fn kibibytes(text: &str, field: &str) -> Option<u32> {
@@ -82,21 +94,44 @@ fn read(path: impl AsRef<Path>) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
+/// `ESRCH`: what `/proc` answers about a thread that has just ended.
+const NO_SUCH_PROCESS: i32 = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn this_process_uses_memory_and_ever_more_cpu_time() {
+    fn this_process_uses_memory_of_its_own_and_of_its_program() {
         let id = std::process::id();
         let (resident, own) = (resident_bytes(id).unwrap(), own_bytes(id).unwrap());
         assert!(own > 0.0 && resident > own + 100_000.0, "{own} of {resident}");
-        let before = cpu_time(id).unwrap();
-        let deadline = std::time::Instant::now() + Duration::from_millis(50);
-        while std::time::Instant::now() < deadline {
-            std::hint::spin_loop();
+    }
+
+    #[test]
+    fn a_process_that_is_busy_uses_ever_more_cpu_time() {
+        let mut busy = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let before = cpu_time(busy.id()).unwrap();
+        while cpu_time(busy.id()).unwrap() <= before {
+            std::thread::yield_now();
         }
-        assert!(cpu_time(id).unwrap() > before);
+        busy.kill().and_then(|()| busy.wait()).unwrap();
+    }
+
+    /// Threads of other tests end at any time: the one that was just listed had ended when its file was read.
+    #[test]
+    fn threads_that_end_meanwhile_are_no_error() {
+        let end = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !end.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::thread::spawn(|| {}).join().unwrap();
+                }
+            });
+            let read = (0..300).try_for_each(|_| cpu_time(std::process::id()).map(drop));
+            end.store(true, std::sync::atomic::Ordering::Relaxed);
+            read.unwrap();
+        });
     }
 
     #[test]
